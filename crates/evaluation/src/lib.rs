@@ -1,0 +1,1 @@
+//! Scores predictions over RoleBench and makes them with a local model. Knows files and models; never gradients.

@@ -1,0 +1,3 @@
+//! The `evaluate` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Turns trained checkpoints into GGUF files for the web. Knows checkpoints and GGUF; never gradients or prompts.

@@ -1,0 +1,3 @@
+//! The `export` program.
+
+fn main() {}

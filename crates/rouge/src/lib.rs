@@ -1,0 +1,1 @@
+//! ROUGE-L over tokens given by the caller. Knows strings; never models or files.

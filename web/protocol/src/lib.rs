@@ -1,0 +1,1 @@
+//! The messages between the page and its engine worker. Knows plain data; never models or the DOM.

@@ -1,0 +1,2 @@
+//! The leptos page: chat, evaluate, models. Knows the DOM and messages; never weights.
+fn main() {}
