@@ -1,0 +1,162 @@
+use std::io;
+
+use thiserror::Error;
+
+/// Why a model could not be opened. Each message is one line that ends in the remedy where there is one.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file does not start with the GGUF magic.
+    #[error("not a GGUF model: the file looks like {looks_like}; choose a file in GGUF format")]
+    NotGguf {
+        /// What the first bytes look like, for people.
+        looks_like: String,
+    },
+    /// A GGUF version outside 2..=3.
+    #[error("GGUF version {found} is not supported (2 and 3 are); convert the model again with a current tool")]
+    Version {
+        /// The version in the header.
+        found: u32,
+    },
+    /// The file ends before something that its header promises.
+    #[error("the GGUF file is truncated: {what} needs {needed} bytes, the file has {found}; download it again")]
+    Truncated {
+        /// What does not fit.
+        what: String,
+        /// File length that would hold it, in bytes.
+        needed: u64,
+        /// Length of the file, in bytes.
+        found: u64,
+    },
+    /// The header contradicts the GGUF format.
+    #[error("invalid GGUF header at byte {offset}: {reason}")]
+    Header {
+        /// What is wrong.
+        reason: String,
+        /// Where, in bytes from the start of the file.
+        offset: u64,
+    },
+    /// The model is one part of a split GGUF.
+    #[error("this is one of {parts} parts of a split GGUF; merge the parts into one file first")]
+    Split {
+        /// Number of parts.
+        parts: u32,
+    },
+    /// An architecture that this decoder does not implement.
+    #[error("unknown architecture {found:?}; supported: {}", supported.join(", "))]
+    Architecture {
+        /// `general.architecture` of the file.
+        found: String,
+        /// What would have been accepted.
+        supported: &'static [&'static str],
+    },
+    /// A metadata key that the architecture needs is absent.
+    #[error("the GGUF has no metadata key {key:?}; convert the model again with a current tool")]
+    MissingKey {
+        /// The key.
+        key: String,
+    },
+    /// A metadata key has a value of another type.
+    #[error("metadata key {key:?} should be {expected}, found {found}")]
+    KeyType {
+        /// The key.
+        key: String,
+        /// The wanted type.
+        expected: &'static str,
+        /// The type in the file.
+        found: &'static str,
+    },
+    /// A metadata value that makes no model.
+    #[error("metadata key {key:?} is {found}, which is impossible: {reason}")]
+    KeyValue {
+        /// The key.
+        key: String,
+        /// The value in the file.
+        found: String,
+        /// What it violates.
+        reason: String,
+    },
+    /// A tensor that the architecture needs is absent.
+    #[error("the GGUF has no tensor {name:?}; it is incomplete or of another architecture")]
+    MissingTensor {
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor that this architecture does not know: leaving it out would give wrong text.
+    #[error("the GGUF has a tensor {name:?} that this decoder does not know how to apply")]
+    UnknownTensor {
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor has another shape than the metadata says. Shapes are outermost dimension first.
+    #[error("tensor {name:?} should have shape {expected:?}, found {found:?}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// The shape that follows from the metadata.
+        expected: Vec<u64>,
+        /// The shape in the file.
+        found: Vec<u64>,
+    },
+    /// A tensor type without a kernel.
+    #[error("tensor {name:?} has type {found}, which is not supported; quantize the model to Q4_0, Q8_0, Q4_K or Q6_K")]
+    TensorType {
+        /// The tensor.
+        name: String,
+        /// The type's ggml name.
+        found: String,
+    },
+    /// A model feature that this decoder does not implement.
+    #[error("the model uses {feature}, which is not supported")]
+    Unsupported {
+        /// The feature.
+        feature: String,
+    },
+    /// The machine (or the browser's 4 GiB of wasm memory) cannot hold the weights.
+    #[error("out of memory: {name:?} needs another {bytes} bytes; use a smaller model or quantization")]
+    OutOfMemory {
+        /// The tensor.
+        name: String,
+        /// The allocation that failed.
+        bytes: u64,
+    },
+    /// The progress callback asked to stop.
+    #[error("loading was cancelled")]
+    Cancelled,
+    /// The source failed.
+    #[error("reading the model failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why a forward pass was refused. The session is as it was before the call.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ForwardError {
+    /// The tokens do not fit the context.
+    #[error("the context is full: {len} tokens and {adding} more exceed {max}")]
+    ContextFull {
+        /// Tokens already in the session.
+        len: usize,
+        /// Tokens of this call.
+        adding: usize,
+        /// The session's limit.
+        max: usize,
+    },
+    /// A token id outside the vocabulary.
+    #[error("token {token} is out of range: the vocabulary has {vocab_size} entries")]
+    TokenOutOfRange {
+        /// The id.
+        token: u32,
+        /// Number of rows of the embedding.
+        vocab_size: usize,
+    },
+    /// No token was given, so there is no last position to give logits for.
+    #[error("forward needs at least one token")]
+    Empty,
+    /// The KV cache could not grow.
+    #[error("out of memory: the KV cache needs another {bytes} bytes; use a shorter context")]
+    OutOfMemory {
+        /// The growth that failed.
+        bytes: u64,
+    },
+}
