@@ -1,0 +1,107 @@
+//! Building the page: two wasm modules, their glue, and everything that is served beside them.
+
+use crate::process::run;
+use crate::tools::{Tools, Wanted};
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::process::Command;
+
+/// What wasm-opt may assume; the same features as in `.cargo/config.toml` and rustc's defaults for wasm32.
+const FEATURES: [&str; 7] = [
+    "--enable-simd",
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-mutable-globals",
+    "--enable-sign-ext",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+];
+
+/// Builds the page into dist/. What stood there stays until everything is made.
+pub fn build(root: &Path) -> Result<()> {
+    let tools = Tools::find_or_install(Wanted::Page)?;
+    build_with(root, &tools)
+}
+
+/// As [`build`], with tools at hand.
+pub fn build_with(root: &Path, tools: &Tools) -> Result<()> {
+    run(tools.wasm.cargo(root, "build").args(["--profile", "web", "-p", "page", "-p", "engine"]))?;
+    let (made, dist) = (root.join("target/dist"), root.join("dist"));
+    if made.exists() {
+        std::fs::remove_dir_all(&made)?;
+    }
+    std::fs::create_dir_all(&made)?;
+    for (name, goal) in [("page", "-Oz"), ("engine", "-O3")] {
+        bind(root, tools, &made, name, goal)?;
+    }
+    for (from, to) in [("web/style.css", "style.css"), ("web/worker.js", "worker.js")] {
+        std::fs::copy(root.join(from), made.join(to)).with_context(|| format!("cannot copy {from}"))?;
+    }
+    let shell = std::fs::read_to_string(root.join("index.html"))?;
+    std::fs::write(made.join("index.html"), without_trunk(&shell))?;
+    for folder in ["data", "models"] {
+        copy_folder(&root.join(folder), &made.join(folder))?;
+    }
+    if dist.exists() {
+        std::fs::remove_dir_all(&dist)?;
+    }
+    std::fs::rename(&made, &dist)?;
+    print_sizes(&dist)
+}
+
+/// Makes the JavaScript glue of one module and optimizes it.
+fn bind(root: &Path, tools: &Tools, made: &Path, name: &str, goal: &str) -> Result<()> {
+    let compiled = root.join(format!("target/wasm/wasm32-unknown-unknown/web/{name}.wasm"));
+    let mut bindgen = Command::new(tools.bindgen.join("wasm-bindgen"));
+    bindgen.args(["--target", "web", "--no-typescript", "--out-name", name, "--out-dir"]).arg(made).arg(compiled);
+    run(&mut bindgen)?;
+    let module = made.join(format!("{name}_bg.wasm"));
+    run(Command::new(&tools.wasm_opt).arg(goal).args(FEATURES).arg(&module).arg("-o").arg(&module))
+}
+
+/// The page's shell without Trunk's directives, and with what Trunk would have put in their place.
+fn without_trunk(shell: &str) -> String {
+    const IN_PLACE: &str = "  <link rel=\"stylesheet\" href=\"style.css\">\n  \
+        <link rel=\"modulepreload\" href=\"page.js\">\n  \
+        <link rel=\"preload\" href=\"page_bg.wasm\" as=\"fetch\" type=\"application/wasm\" crossorigin>\n  \
+        <script type=\"module\">import init from \"./page.js\"; init();</script>\n</head>";
+    let kept: Vec<&str> = shell.lines().filter(|line| !line.contains("data-trunk")).collect();
+    kept.join("\n").replacen("</head>", IN_PLACE, 1) + "\n"
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    let entries = std::fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
+    for entry in entries {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+fn print_sizes(dist: &Path) -> Result<()> {
+    let (mut raw, mut small) = (0, 0);
+    eprintln!("{:<20} {:>12} {:>12}", "page", "bytes", "brotli");
+    for name in ["index.html", "style.css", "page.js", "page_bg.wasm", "worker.js", "engine.js", "engine_bg.wasm"] {
+        let bytes = std::fs::read(dist.join(name)).with_context(|| format!("the build made no {name}"))?;
+        let compressed = brotli_size(&bytes)?;
+        eprintln!("{name:<20} {:>12} {compressed:>12}", bytes.len());
+        raw += bytes.len();
+        small += compressed;
+    }
+    eprintln!("{:<20} {raw:>12} {small:>12}", "total");
+    Ok(())
+}
+
+/// How many bytes a server that compresses would send.
+fn brotli_size(bytes: &[u8]) -> Result<usize> {
+    let mut compressed = Vec::new();
+    let parameters = brotli::enc::BrotliEncoderParams { quality: 9, lgwin: 22, ..Default::default() };
+    brotli::BrotliCompress(&mut &*bytes, &mut compressed, &parameters)?;
+    Ok(compressed.len())
+}

@@ -1,0 +1,57 @@
+//! `cargo xtask test`: every check, in the order in which failures are cheapest to learn.
+
+use crate::process::{command, run};
+use crate::steps::Steps;
+use crate::tools::{Tools, Wanted};
+use crate::{page, serve, tidy};
+use anyhow::Result;
+use std::path::Path;
+
+/// Runs every check and prints the time of each step.
+pub fn all(root: &Path) -> Result<()> {
+    let mut steps = Steps::default();
+    let cargo = |arguments: &str| {
+        let mut cargo = command(env!("CARGO"), arguments);
+        cargo.current_dir(root);
+        cargo
+    };
+    steps.step("tidy", || tidy::run(root))?;
+    steps.step("formatting", || run(&mut cargo("fmt --all --check")))?;
+    let tools = steps.step("tools", || Tools::find_or_install(Wanted::Tests))?;
+    steps.step("clippy, native", || {
+        run(&mut cargo("clippy --quiet --locked --workspace --all-targets -- -D warnings"))
+    })?;
+    steps.step("programs", || {
+        run(&mut cargo("build --quiet --locked --bins -p chat -p training -p export -p evaluation"))
+    })?;
+    steps.step("tests, native", || {
+        run(&mut cargo("test --quiet --locked --workspace --exclude page --exclude engine"))
+    })?;
+    steps.step("clippy, wasm", || {
+        let mut clippy = tools.wasm.cargo(root, "clippy");
+        run(clippy.args(["--quiet", "--profile", "web", "-p", "page", "-p", "engine", "--", "-D", "warnings"]))
+    })?;
+    steps.step("tests, wasm", || wasm_tests(root, &tools))?;
+    steps.step("page", || page::build_with(root, &tools))?;
+    steps.step("tests, browser", || browser_tests(root))?;
+    steps.print();
+    Ok(())
+}
+
+/// The text crates' own tests, compiled to wasm and run in headless Chromium.
+fn wasm_tests(root: &Path, tools: &Tools) -> Result<()> {
+    let mut test = tools.wasm.cargo(root, "test");
+    test.args(["--quiet", "-p", "rouge", "-p", "generate", "--tests"]);
+    test.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", tools.bindgen.join("wasm-bindgen-test-runner"));
+    test.env("WASM_BINDGEN_USE_BROWSER", "1").env("CHROMEDRIVER", "/usr/bin/chromedriver");
+    run(&mut test)
+}
+
+/// The page in a real browser, against this repository's own server.
+fn browser_tests(root: &Path) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let (address, server) = runtime.block_on(serve::start(&root.join("dist"), 0))?;
+    runtime.spawn(server);
+    let mut test = command(env!("CARGO"), "test --locked -p tests --test browser -- --test-threads=1 --nocapture");
+    run(test.current_dir(root).env("ROLELLM_PAGE", address))
+}
