@@ -1,0 +1,206 @@
+use std::sync::Arc;
+
+use decoder::Session;
+use serde::{Deserialize, Serialize};
+use web_time::Instant;
+
+use crate::{Error, Message, Model, Options, Sampler, TextStream};
+
+/// Prompt tokens per step, so that a caller can show progress or cancel inside a long prompt.
+const PREFILL_CHUNK: usize = 64;
+
+/// What the model is asked to continue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prompt {
+    /// Text as it is; only the begin-of-text token is added, where the model wants one.
+    Text(String),
+    /// A conversation, rendered by the model's chat template.
+    Messages(Vec<Message>),
+}
+
+/// Why a reply ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// The model ended its reply.
+    EndOfText,
+    /// One of [`Options::stop`] was met.
+    StopSequence,
+    /// [`Options::max_tokens`] was reached.
+    MaxTokens,
+    /// The context is full.
+    ContextFull,
+    /// The caller stopped stepping.
+    Cancelled,
+}
+
+/// A finished reply and what it cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// The whole reply.
+    pub text: String,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// How many of them were still in the KV cache.
+    pub reused_tokens: usize,
+    /// Tokens sampled, the end-of-text token not counted.
+    pub tokens: usize,
+    /// Time spent on the prompt, in milliseconds.
+    pub prefill_ms: f64,
+    /// Time spent on the reply, in milliseconds.
+    pub decode_ms: f64,
+    /// Why the reply ended.
+    pub stop: StopReason,
+}
+
+/// Writes replies with one model, in one context that is reused from prompt to prompt.
+#[derive(Debug)]
+pub struct Generator {
+    model: Arc<Model>,
+    session: Session,
+    reply: Option<Reply>,
+}
+
+/// The reply being written.
+#[derive(Debug)]
+struct Reply {
+    sampler: Sampler,
+    stream: TextStream,
+    /// Tokens of the prompt and of the reply.
+    history: Vec<u32>,
+    /// How many of them have passed through the model.
+    seen: usize,
+    outcome: Outcome,
+    complete: bool,
+}
+
+impl Generator {
+    /// A generator whose context holds `context` tokens, at most as many as the model was trained for; 0 asks for all of them.
+    pub fn new(model: Arc<Model>, context: usize) -> Self {
+        let trained = model.config().context_length;
+        let context = if context == 0 { trained } else { context.min(trained) };
+        let session = Session::new(Arc::clone(model.weights()), context);
+        Self { model, session, reply: None }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Tokens that the context holds.
+    pub fn context(&self) -> usize {
+        self.session.context()
+    }
+
+    /// Begins a reply; one that was being written is given up. Nothing is computed yet.
+    ///
+    /// # Errors
+    /// Options out of range, a prompt that is empty, too long, or refused by the chat template.
+    pub fn start(&mut self, prompt: &Prompt, options: Options) -> Result<(), Error> {
+        self.reply = None;
+        let stream = TextStream::new(options.stop.iter().cloned());
+        let sampler = Sampler::new(options)?;
+        let tokens = self.model.tokenize(prompt)?;
+        let (needed, context) = (tokens.len() + 1, self.session.context());
+        if tokens.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        if needed > context {
+            return Err(Error::PromptTooLong { needed, context });
+        }
+        // The last token is always computed: its logits begin the reply.
+        let shared = tokens.iter().zip(self.session.tokens()).take_while(|(a, b)| a == b).count();
+        let reused_tokens = shared.min(tokens.len() - 1);
+        self.session.truncate(reused_tokens);
+        let outcome = Outcome { prompt_tokens: tokens.len(), reused_tokens, ..Outcome::nothing() };
+        self.reply = Some(Reply { sampler, stream, history: tokens, seen: reused_tokens, outcome, complete: false });
+        Ok(())
+    }
+
+    /// Computes one chunk of the prompt or one token of the reply and returns the new text: empty while the prompt is read, while a
+    /// character is incomplete or while a stop text may be coming; `None` when the reply is complete.
+    ///
+    /// # Errors
+    /// The forward pass fails; the reply cannot go on.
+    pub fn step(&mut self) -> Result<Option<String>, Error> {
+        let Some(reply) = self.reply.as_mut().filter(|reply| !reply.complete) else { return Ok(None) };
+        let started = Instant::now();
+        let in_prompt = reply.seen < reply.outcome.prompt_tokens;
+        let text = reply.step(&self.model, &mut self.session)?;
+        let elapsed = started.elapsed().as_secs_f64() * 1e3;
+        match in_prompt {
+            true => reply.outcome.prefill_ms += elapsed,
+            false => reply.outcome.decode_ms += elapsed,
+        }
+        reply.outcome.text.push_str(&text);
+        Ok(Some(text))
+    }
+
+    /// Ends the reply and returns it; [`StopReason::Cancelled`] if it was not complete, or none was started.
+    pub fn finish(&mut self) -> Outcome {
+        self.reply.take().map_or_else(Outcome::nothing, |reply| reply.outcome)
+    }
+}
+
+impl Reply {
+    fn step(&mut self, model: &Model, session: &mut Session) -> Result<String, Error> {
+        let end = self.history.len().min(self.seen + PREFILL_CHUNK);
+        let logits = session.forward(&self.history[self.seen..end])?;
+        self.seen = end;
+        if self.seen < self.history.len() {
+            return Ok(String::new());
+        }
+        // Rows past the vocabulary are padding of the embedding.
+        let token = self.sampler.sample(&logits[..model.tokenizer().len()], &self.history);
+        let mut text = self.accept(token, model);
+        let stop = self.stop_reason(token, model, session.context());
+        if let Some(stop) = stop {
+            text.push_str(&self.stream.flush());
+            self.outcome.stop = stop;
+            self.complete = true;
+        }
+        Ok(text)
+    }
+
+    fn accept(&mut self, token: u32, model: &Model) -> String {
+        let tokenizer = model.tokenizer();
+        if tokenizer.is_end_of_generation(token) {
+            return String::new();
+        }
+        let bytes = tokenizer.token_bytes(token, self.history.last().copied());
+        self.history.push(token);
+        self.outcome.tokens += 1;
+        self.stream.push(&bytes)
+    }
+
+    fn stop_reason(&self, token: u32, model: &Model, context: usize) -> Option<StopReason> {
+        if model.tokenizer().is_end_of_generation(token) {
+            Some(StopReason::EndOfText)
+        } else if self.stream.is_stopped() {
+            Some(StopReason::StopSequence)
+        } else if self.outcome.tokens >= self.sampler.options().max_tokens {
+            Some(StopReason::MaxTokens)
+        } else if self.history.len() > context {
+            Some(StopReason::ContextFull)
+        } else {
+            None
+        }
+    }
+}
+
+impl Outcome {
+    fn nothing() -> Self {
+        Self {
+            text: String::new(),
+            prompt_tokens: 0,
+            reused_tokens: 0,
+            tokens: 0,
+            prefill_ms: 0.0,
+            decode_ms: 0.0,
+            stop: StopReason::Cancelled,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+use std::{
+    io::{Read, Seek},
+    ops::ControlFlow,
+    sync::Arc,
+};
+
+use decoder::{Config, Gguf, Progress, Weights};
+
+use crate::{ChatTemplate, Error, Fit, Message, Prompt, PromptSize, Tokenizer, fit};
+
+/// Everything of a model file that does not change while it is used: weights, tokenizer, chat template.
+#[derive(Debug)]
+pub struct Model {
+    weights: Arc<Weights>,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    name: Option<String>,
+}
+
+impl Model {
+    /// Reads a GGUF; `progress` may cancel with `Break`.
+    ///
+    /// # Errors
+    /// A file that is no usable model: see [`Error`] and [`decoder::LoadError`].
+    pub fn load<R: Read + Seek>(
+        reader: &mut R,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Self, Error> {
+        let gguf = Gguf::read(reader)?;
+        // What is cheap to refuse is refused before the weights are read.
+        let config = Config::from_gguf(&gguf)?;
+        let tokenizer = Tokenizer::from_gguf(&gguf)?;
+        let template = ChatTemplate::from_gguf(&gguf, &tokenizer)?;
+        if tokenizer.len() > config.vocab_size {
+            return Err(Error::VocabularySize { tokens: tokenizer.len(), embeddings: config.vocab_size });
+        }
+        let name = gguf.get_str("general.name")?.map(str::to_owned);
+        let weights = Arc::new(Weights::load(&gguf, reader, progress)?);
+        Ok(Self { weights, tokenizer, template, name })
+    }
+
+    /// The weights, shared.
+    pub fn weights(&self) -> &Arc<Weights> {
+        &self.weights
+    }
+
+    /// The model's shape.
+    pub fn config(&self) -> &Config {
+        self.weights.config()
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The chat template.
+    pub fn template(&self) -> &ChatTemplate {
+        &self.template
+    }
+
+    /// `general.name` of the file.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The exact text that the model would be given.
+    ///
+    /// # Errors
+    /// The chat template refuses the messages.
+    pub fn render(&self, prompt: &Prompt) -> Result<String, Error> {
+        match prompt {
+            Prompt::Text(text) => Ok(text.clone()),
+            Prompt::Messages(messages) => self.template.render(messages, true),
+        }
+    }
+
+    /// The exact tokens that the model would be given; the model's begin-of-text token comes first, once.
+    ///
+    /// # Errors
+    /// The chat template refuses the messages, or the tokenizer fails.
+    pub fn tokenize(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
+        let mut tokens = self.tokenizer.encode(&self.render(prompt)?, true)?;
+        if let Some(bos) = self.tokenizer.bos().filter(|_| self.tokenizer.add_bos()) {
+            if tokens.first() != Some(&bos) {
+                tokens.insert(0, bos);
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// Drops the oldest turns until the prompt and `max_tokens` fit `context`: see [`fit`].
+    ///
+    /// # Errors
+    /// Not even the system message and the last turn fit.
+    pub fn fit(&self, messages: &[Message], context: usize, max_tokens: usize) -> Result<Fit, Error> {
+        fit(self, messages, context, max_tokens)
+    }
+}
+
+impl PromptSize for Model {
+    fn prompt_tokens(&self, messages: &[Message]) -> Result<usize, Error> {
+        Ok(self.tokenize(&Prompt::Messages(messages.to_vec()))?.len())
+    }
+}
