@@ -1,1 +1,69 @@
 //! The engine worker: loads a GGUF and generates in the background. Knows generate and messages; never the DOM.
+
+mod blob_reader;
+mod download;
+mod engine;
+mod failure;
+mod turn;
+
+use std::{panic, rc::Rc};
+
+use js_sys::Array;
+use protocol::{ErrorKind, Event, Failure, Request};
+use serde::Serialize;
+use wasm_bindgen::{JsCast, JsValue, closure::Closure, prelude::wasm_bindgen};
+use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
+
+pub use blob_reader::BlobReader;
+use engine::Engine;
+
+/// Starts listening to the page. Called by the module's loader.
+///
+/// # Errors
+/// The browser lacks what the engine needs, or this is no worker.
+#[wasm_bindgen(start)]
+pub fn start() -> Result<(), JsValue> {
+    report_panics();
+    let engine = Rc::new(Engine::new(scope()?)?);
+    let listener = Rc::clone(&engine);
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| receive(&listener, &event));
+    scope()?.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    on_message.forget();
+    engine.send(&Event::Ready);
+    Ok(())
+}
+
+fn receive(engine: &Rc<Engine>, event: &MessageEvent) {
+    let parts: Array = event.data().unchecked_into();
+    match serde_wasm_bindgen::from_value::<Request>(parts.get(0)) {
+        Ok(request) => Rc::clone(engine).handle(request, parts.get(1).dyn_into::<File>().ok()),
+        Err(error) => {
+            let failure = Failure::new(ErrorKind::InvalidRequest, format!("not a request: {error}"));
+            engine.send(&Event::Failed { id: None, failure });
+        }
+    }
+}
+
+/// After a panic the module's memory cannot be trusted: the page is told, and starts another engine.
+fn report_panics() {
+    panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        if let Ok(scope) = scope() {
+            post(&scope, &Event::Failed { id: None, failure: Failure::new(ErrorKind::Crashed, info.to_string()) });
+        }
+    }));
+}
+
+fn scope() -> Result<DedicatedWorkerGlobalScope, JsValue> {
+    Ok(js_sys::global().dyn_into::<DedicatedWorkerGlobalScope>()?)
+}
+
+fn post(scope: &DedicatedWorkerGlobalScope, event: &Event) {
+    let sent = event
+        .serialize(&serde_wasm_bindgen::Serializer::json_compatible())
+        .map_err(JsValue::from)
+        .and_then(|event| scope.post_message(&Array::of1(&event)));
+    if let Err(error) = sent {
+        web_sys::console::error_1(&error);
+    }
+}
