@@ -1,0 +1,3 @@
+//! Tests across crates: golden text, the whole pipeline, the page in a real browser. Knows every crate from outside; never their internals.
+
+pub mod stories260k;
