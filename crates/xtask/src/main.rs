@@ -3,6 +3,7 @@
 mod corpus;
 mod page;
 mod process;
+mod role_chats;
 mod serve;
 mod steps;
 mod tidy;
@@ -49,6 +50,21 @@ enum Chore {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Turns our own role data into a file of training chats
+    RoleChats {
+        /// The folder with roles/ and rolebench-*/
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
+        /// The JSONL file to write
+        #[arg(long)]
+        out: PathBuf,
+        /// How many shuffled passes over the data it holds
+        #[arg(long, default_value_t = 8)]
+        copies: u64,
+        /// The seed of the shuffling
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> Result<()> {
@@ -65,6 +81,7 @@ fn main() -> Result<()> {
         Chore::Test => verify::all(&root),
         Chore::Tidy => tidy::run(&root),
         Chore::Corpus { from, out } => corpus::convert(&from, &out),
+        Chore::RoleChats { data, out, copies, seed } => role_chats::write(&data, &out, copies, seed),
     }
 }
 
