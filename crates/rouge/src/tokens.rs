@@ -1,0 +1,203 @@
+//! The packages' tokenizers, quirks included.
+
+use crate::porter;
+use std::{collections::HashMap, ops::Range};
+
+/// Words of this length and shorter are not stemmed.
+const UNSTEMMED: usize = 3;
+
+/// What a token of [`Rule::Paper`](crate::Rule::Paper) is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// What stands between white space: English.
+    Word,
+    /// Each character that is no white space: Chinese.
+    Character,
+}
+
+impl Unit {
+    /// Characters if the text holds a Han character, else words.
+    pub fn of(text: &str) -> Unit {
+        if text.chars().any(is_han) { Unit::Character } else { Unit::Word }
+    }
+}
+
+fn is_han(character: char) -> bool {
+    matches!(character, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
+}
+
+/// White space as Python's `str.split` sees it.
+fn is_space(character: char) -> bool {
+    character.is_whitespace() || matches!(character, '\u{1c}'..='\u{1f}')
+}
+
+/// A text's tokens, in sentences. A token may be empty: some packages count blank sentences as one.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    /// The tokens' texts, end to end.
+    letters: String,
+    /// Where each token ends in `letters`.
+    ends: Vec<usize>,
+    /// Where each token stands in the text that it comes from.
+    ranges: Vec<Range<usize>>,
+    /// How many tokens there are up to the end of each sentence.
+    sentence_ends: Vec<usize>,
+}
+
+impl Tokens {
+    /// Lower-case words of a-z and 0-9, as `rouge_score` sees them.
+    pub fn alphanumeric(text: &str, stemmed: bool) -> Tokens {
+        let mut tokens = Tokens::default();
+        let mut word = String::new();
+        let mut range = 0..0;
+        for (at, letter) in text.char_indices() {
+            // The Kelvin sign becomes a k, the dotted capital I an i and a separator.
+            for lower in letter.to_lowercase() {
+                if lower.is_ascii_alphanumeric() {
+                    range.start = if word.is_empty() { at } else { range.start };
+                    range.end = at + letter.len_utf8();
+                    word.push(lower);
+                } else {
+                    tokens.push_word(&mut word, &range, stemmed);
+                }
+            }
+        }
+        tokens.push_word(&mut word, &range, stemmed);
+        tokens.end_sentence();
+        tokens
+    }
+
+    /// Sentences that end at a full stop, as the package `rouge` sees them, raw words or characters.
+    ///
+    /// A sentence of white space only is one empty token.
+    pub fn dotted_sentences(text: &str, unit: Unit) -> Tokens {
+        let mut tokens = Tokens::default();
+        let mut start = 0;
+        for sentence in text.split('.') {
+            let end = start + sentence.len();
+            // Joining characters by spaces puts a space beside each full stop that has a neighbour.
+            let padded = unit == Unit::Character && start > 0 && end < text.len();
+            if !sentence.is_empty() || padded {
+                match unit {
+                    Unit::Word => tokens.push_words(text, start..end),
+                    Unit::Character => tokens.push_characters(text, start..end),
+                }
+                tokens.end_sentence();
+            }
+            start = end + 1;
+        }
+        tokens
+    }
+
+    /// Characters without white space, as `rouge_chinese` sees them once they are joined by spaces.
+    ///
+    /// A blank line, also one between a mark that ends a sentence and the next line, is one empty token.
+    pub fn characters(text: &str) -> Tokens {
+        let mut tokens = Tokens::default();
+        let mut blank = text.starts_with(|first| is_space(first) && first != '\n');
+        for (at, character) in text.trim_end_matches(is_space).char_indices() {
+            let range = at..at + character.len_utf8();
+            if character == '\n' {
+                if blank {
+                    tokens.push("", at..at);
+                }
+                blank = true;
+            } else if !is_space(character) {
+                tokens.push(&text[range.clone()], range);
+                blank = matches!(character, '。' | '！' | '？' | '?');
+            }
+        }
+        tokens.end_sentence();
+        tokens
+    }
+
+    /// Where a token stands in its text, in bytes.
+    pub fn range(&self, index: usize) -> Range<usize> {
+        self.ranges[index].clone()
+    }
+
+    /// Cuts one value per token into sentences.
+    pub fn sentences<'a, T>(&self, values: &'a [T]) -> Vec<&'a [T]> {
+        let mut start = 0;
+        self.sentence_ends.iter().map(|&end| &values[std::mem::replace(&mut start, end)..end]).collect()
+    }
+
+    fn push(&mut self, token: &str, range: Range<usize>) {
+        self.letters.push_str(token);
+        self.ends.push(self.letters.len());
+        self.ranges.push(range);
+    }
+
+    fn push_word(&mut self, word: &mut String, range: &Range<usize>, stemmed: bool) {
+        if stemmed && word.len() > UNSTEMMED {
+            porter::stem(word);
+        }
+        if !word.is_empty() {
+            self.push(word, range.clone());
+            word.clear();
+        }
+    }
+
+    fn push_words(&mut self, text: &str, sentence: Range<usize>) {
+        let before = self.ends.len();
+        let mut start = sentence.start;
+        for word in text[sentence.clone()].split(is_space) {
+            let end = start + word.len();
+            if !word.is_empty() {
+                self.push(word, start..end);
+            }
+            start = end + text[end..].chars().next().map_or(0, char::len_utf8);
+        }
+        self.push_if_blank(before, sentence.start);
+    }
+
+    fn push_characters(&mut self, text: &str, sentence: Range<usize>) {
+        let before = self.ends.len();
+        for (offset, character) in text[sentence.clone()].char_indices().filter(|&(_, character)| !is_space(character))
+        {
+            let at = sentence.start + offset;
+            let range = at..at + character.len_utf8();
+            self.push(&text[range.clone()], range);
+        }
+        self.push_if_blank(before, sentence.start);
+    }
+
+    fn push_if_blank(&mut self, before: usize, at: usize) {
+        if self.ends.len() == before {
+            self.push("", at..at);
+        }
+    }
+
+    fn end_sentence(&mut self) {
+        self.sentence_ends.push(self.ends.len());
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| &self.letters[std::mem::replace(&mut start, end)..end])
+    }
+}
+
+/// Numbers equal tokens alike, from 0 in the order of their first appearance.
+#[derive(Debug, Default)]
+pub struct Vocabulary<'a> {
+    ids: HashMap<&'a str, u32>,
+}
+
+impl<'a> Vocabulary<'a> {
+    /// The numbers of a text's tokens.
+    pub fn ids(&mut self, tokens: &'a Tokens) -> Vec<u32> {
+        tokens
+            .texts()
+            .map(|token| {
+                let next = self.ids.len() as u32;
+                *self.ids.entry(token).or_insert(next)
+            })
+            .collect()
+    }
+
+    /// How many different tokens there are.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+}
