@@ -1,2 +1,27 @@
 //! The leptos page: chat, evaluate, models. Knows the DOM and messages; never weights.
-fn main() {}
+
+mod api;
+mod app;
+mod chat;
+mod engine;
+mod evaluation;
+mod i18n;
+mod library;
+mod markdown;
+mod models;
+mod net;
+mod route;
+mod settings;
+mod store;
+mod views;
+
+use leptos::prelude::*;
+
+fn main() {
+    console_error_panic_hook::set_once();
+    let ready = api::announce();
+    if let Some(boot) = document().get_element_by_id("boot") {
+        boot.remove();
+    }
+    mount_to_body(|| view! { <app::Page ready /> });
+}

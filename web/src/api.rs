@@ -1,0 +1,183 @@
+//! `window.rolellm`: the page's programming interface, for tests and for other pages' scripts.
+
+use futures_channel::oneshot;
+use js_sys::{Error, Function, Object, Promise, Reflect};
+use leptos::prelude::*;
+use protocol::{ErrorKind, Failure, Options, Outcome};
+use roles::{Language, Message, Speaker};
+use rouge::Rule;
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use wasm_bindgen_futures::future_to_promise;
+use web_sys::File;
+
+use crate::{app::App, chat, evaluation, models::Chosen};
+
+const NAME: &str = "rolellm";
+
+/// Puts `window.rolellm` with its promise `ready` in place; the promise is kept when the sender is used.
+pub fn announce() -> oneshot::Sender<()> {
+    let (sender, receiver) = oneshot::channel();
+    let ready = future_to_promise(async move {
+        let _ = receiver.await;
+        Ok(JsValue::UNDEFINED)
+    });
+    let api = Object::new();
+    set(&api, "ready", &ready);
+    set(&window(), NAME, &api);
+    sender
+}
+
+/// Adds the functions.
+pub fn install(app: App) {
+    let Ok(api) = Reflect::get(&window(), &NAME.into()) else { return };
+    add(&api, "loadModel", move |source, _| future_to_promise(load_model(app, source)).into());
+    add(&api, "generate", move |request, _| future_to_promise(generate(app, request)).into());
+    add(&api, "stop", move |_, _| {
+        app.engine.stop();
+        JsValue::UNDEFINED
+    });
+    let score = Closure::<dyn Fn(JsValue, JsValue, JsValue) -> Promise>::new(|prediction, references, options| {
+        future_to_promise(async move { score_rouge_l(&prediction, references, options) })
+    });
+    set(&api, "scoreRougeL", score.into_js_value().as_ref());
+}
+
+async fn load_model(app: App, source: JsValue) -> Result<JsValue, JsValue> {
+    let model = match source.dyn_into::<File>() {
+        Ok(file) => app.models.open(file).await,
+        Err(url) => match url.as_string() {
+            Some(url) => app.models.load(Chosen::Url(url)).await.unwrap_or_else(|| Err(invalid("no such model"))),
+            None => Err(invalid("loadModel takes a URL or a File")),
+        },
+    };
+    to_js(&model.map_err(|failure| thrown(&failure))?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    messages: Option<Vec<Message>>,
+    prompt: Option<String>,
+    /// Id or name of a character.
+    role: Option<String>,
+    #[serde(flatten)]
+    options: Options,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Reply {
+    #[serde(flatten)]
+    outcome: Outcome,
+    backend: String,
+    workers: u32,
+}
+
+async fn generate(app: App, request: JsValue) -> Result<JsValue, JsValue> {
+    let on_token: Option<Function> =
+        Reflect::get(&request, &"onToken".into()).ok().and_then(|value| value.dyn_into().ok());
+    let request: Request = serde_wasm_bindgen::from_value(request)
+        .map_err(|error| thrown(&invalid(&format!("generate takes {{prompt | messages, …}}: {error}"))))?;
+    let options = request.options.clone();
+    let prompt = prompt(app, request).map_err(|failure| thrown(&failure))?;
+    let result = app.engine.generate(prompt, options, move |text| {
+        if let Some(on_token) = &on_token {
+            let _ = on_token.call1(&JsValue::NULL, &text.into());
+        }
+    });
+    let outcome = result.await.map_err(|failure| thrown(&failure))?;
+    let (backend, workers) = app
+        .engine
+        .model
+        .with_untracked(|model| model.as_ref().map(|model| (model.backend.clone(), model.workers)))
+        .unwrap_or_default();
+    to_js(&Reply { outcome, backend, workers })
+}
+
+/// A `prompt` without a role goes to the model as it is; with one, it is the person's question to that role.
+fn prompt(app: App, request: Request) -> Result<protocol::Prompt, Failure> {
+    let messages = match (request.messages, request.prompt, &request.role) {
+        (Some(messages), None, _) => messages,
+        (None, Some(prompt), Some(_)) => vec![Message::new(Speaker::User, prompt)],
+        (None, Some(prompt), None) => return Ok(protocol::Prompt::Text(prompt)),
+        _ => return Err(invalid("generate takes either `prompt` or `messages`")),
+    };
+    let Some(name) = request.role else { return Ok(chat::prompt(messages)) };
+    let Some(character) = app.library.find(&name) else {
+        let known = app
+            .library
+            .characters
+            .with_untracked(|all| all.iter().map(|character| character.role.id.clone()).collect::<Vec<_>>().join(", "));
+        return Err(invalid(&format!("no role \"{name}\"; known: {known}")));
+    };
+    let turns = messages.into_iter().filter(|message| message.speaker != Speaker::System);
+    Ok(chat::prompt(roles::messages(&character.role, turns)))
+}
+
+#[derive(Default, Deserialize)]
+struct ScoreOptions {
+    rule: Option<String>,
+    language: Option<Language>,
+}
+
+#[derive(Serialize)]
+struct Scored {
+    rule: &'static str,
+    precision: f64,
+    recall: f64,
+    f1: f64,
+    value: f64,
+}
+
+fn score_rouge_l(prediction: &JsValue, references: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
+    let refuse = |what: String| thrown(&invalid(&what));
+    let prediction = prediction.as_string().ok_or_else(|| refuse("scoreRougeL takes a string to score".into()))?;
+    let references: Vec<String> = match references.as_string() {
+        Some(reference) => vec![reference],
+        None => serde_wasm_bindgen::from_value(references).map_err(|error| refuse(format!("references: {error}")))?,
+    };
+    let options: ScoreOptions = match options.is_undefined() || options.is_null() {
+        true => ScoreOptions::default(),
+        false => serde_wasm_bindgen::from_value(options).map_err(|error| refuse(format!("options: {error}")))?,
+    };
+    let rule = match options.rule {
+        Some(name) => Rule::from_name(&name).map_err(|error| refuse(error.to_string()))?,
+        None => evaluation::default_rule(options.language.unwrap_or_default()),
+    };
+    let score = rule.best(&prediction, &references);
+    to_js(&Scored {
+        rule: rule.name(),
+        precision: score.precision,
+        recall: score.recall,
+        f1: score.f1,
+        value: score.value,
+    })
+}
+
+fn invalid(message: &str) -> Failure {
+    Failure::new(ErrorKind::InvalidRequest, message)
+}
+
+/// An `Error` with the failure's kind.
+fn thrown(failure: &Failure) -> JsValue {
+    let error = Error::new(&failure.message);
+    if let Ok(kind) = serde_wasm_bindgen::to_value(&failure.kind) {
+        set(&error, "kind", &kind);
+    }
+    error.into()
+}
+
+fn to_js(value: &impl Serialize) -> Result<JsValue, JsValue> {
+    Ok(value.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
+}
+
+fn add(api: &JsValue, name: &str, function: impl Fn(JsValue, JsValue) -> JsValue + 'static) {
+    let function = Closure::<dyn Fn(JsValue, JsValue) -> JsValue>::new(function);
+    set(api, name, function.into_js_value().as_ref());
+}
+
+fn set(object: &JsValue, name: &str, value: &JsValue) {
+    // Fails for frozen objects only, and these are our own.
+    let _ = Reflect::set(object, &name.into(), value);
+}

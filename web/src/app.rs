@@ -1,0 +1,96 @@
+//! The frame around every view, and the state that outlives them.
+
+use futures_channel::oneshot;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::{
+    api,
+    chat::Chats,
+    engine::Engine,
+    evaluation::Evaluation,
+    i18n::I18n,
+    library::Library,
+    models::Models,
+    route::{self, Route},
+    settings::Settings,
+    views::{About, ChatView, EvaluateView, Gallery, Header, ModelsView},
+};
+
+/// The state of the page; all copies mean the same.
+#[derive(Clone, Copy)]
+pub struct App {
+    /// Texts.
+    pub i18n: I18n,
+    /// The engine.
+    pub engine: Engine,
+    /// Models.
+    pub models: Models,
+    /// Characters.
+    pub library: Library,
+    /// Conversations.
+    pub chats: Chats,
+    /// Scores.
+    pub evaluation: Evaluation,
+    /// Sampling.
+    pub settings: RwSignal<Settings>,
+    /// The view that is shown.
+    pub route: RwSignal<Route>,
+}
+
+/// The state of the page, for views.
+pub fn app() -> App {
+    expect_context()
+}
+
+/// The page. `ready` hears when the first model is there, or has failed to come.
+#[component]
+pub fn Page(ready: oneshot::Sender<()>) -> impl IntoView {
+    let engine = Engine::start();
+    let settings = Settings::start();
+    let library = Library::start();
+    let app = App {
+        i18n: I18n::start(),
+        engine,
+        models: Models::start(engine),
+        library,
+        chats: Chats::start(engine, settings),
+        evaluation: Evaluation::start(engine, library),
+        settings,
+        route: route::current(),
+    };
+    provide_context(app);
+    let (roles_here, roles_awaited) = oneshot::channel();
+    spawn_local(async move {
+        library.fetch().await;
+        let _ = roles_here.send(());
+    });
+    spawn_local(async move {
+        app.models.fetch().await;
+        let _ = roles_awaited.await;
+        let _ = ready.send(());
+    });
+    api::install(app);
+    view! {
+        <a class="skip" href="#main" on:click=skip>{app.i18n.t(crate::i18n::Text::SkipToContent)}</a>
+        <Header />
+        <main id="main" tabindex="-1">
+            {move || match app.route.get() {
+                Route::Gallery => view! { <Gallery /> }.into_any(),
+                Route::Chat(id) => view! { <ChatView id /> }.into_any(),
+                Route::Evaluate => view! { <EvaluateView /> }.into_any(),
+                Route::Models => view! { <ModelsView /> }.into_any(),
+                Route::About => view! { <About /> }.into_any(),
+            }}
+        </main>
+    }
+}
+
+/// The hash belongs to the route, so the focus is moved by hand.
+fn skip(event: leptos::ev::MouseEvent) {
+    event.prevent_default();
+    let main = document().get_element_by_id("main");
+    if let Some(main) = main.and_then(|main| wasm_bindgen::JsCast::dyn_into::<web_sys::HtmlElement>(main).ok()) {
+        let _ = main.focus();
+    }
+}

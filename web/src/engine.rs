@@ -1,0 +1,301 @@
+//! The one owner of the engine worker: requests by id, and what the page shows of its state.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use futures_channel::oneshot;
+use js_sys::Array;
+use leptos::prelude::*;
+use protocol::{ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Phase, Prompt, Request, RequestId, Source};
+use serde::Serialize;
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use web_sys::{ErrorEvent, File, MessageEvent, Worker, WorkerOptions, WorkerType};
+
+const WORKER: &str = "./worker.js";
+
+/// A handle to the engine; all copies mean the same one.
+#[derive(Clone, Copy)]
+pub struct Engine {
+    inner: StoredValue<Rc<Inner>, LocalStorage>,
+    /// The loaded model.
+    pub model: RwSignal<Option<ModelInfo>>,
+    /// What is being loaded.
+    pub loading: RwSignal<Option<Loading>>,
+    /// Why the last loading failed, or the engine broke down.
+    pub failure: RwSignal<Option<Failure>>,
+    /// Is a reply being written?
+    pub generating: RwSignal<bool>,
+}
+
+/// How far loading has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loading {
+    /// Nothing is known yet.
+    Starting,
+    /// Bytes come.
+    Bytes {
+        /// From where.
+        phase: Phase,
+        /// So far.
+        done: u64,
+        /// Altogether, where known.
+        total: Option<u64>,
+    },
+}
+
+#[derive(Default)]
+struct Inner {
+    worker: RefCell<Option<Running>>,
+    pending: RefCell<HashMap<RequestId, Pending>>,
+    waiters: RefCell<Vec<oneshot::Sender<()>>>,
+    last_id: Cell<RequestId>,
+    /// Counts loadings, so that one that was overtaken does not report on the other.
+    loads: Cell<u32>,
+}
+
+struct Running {
+    worker: Worker,
+    /// What is to be sent as soon as the worker listens; `None` once it does.
+    outbox: Option<Vec<Array>>,
+}
+
+struct Pending {
+    on_token: Box<dyn FnMut(&str)>,
+    answer: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+enum Answer {
+    Loaded(ModelInfo),
+    Done(Outcome),
+}
+
+impl Engine {
+    /// An engine that is about to start: it counts as loading until [`Engine::load`] or [`Engine::settle`].
+    pub fn start() -> Engine {
+        let engine = Engine {
+            inner: StoredValue::new_local(Rc::default()),
+            model: RwSignal::new(None),
+            loading: RwSignal::new(Some(Loading::Starting)),
+            failure: RwSignal::new(None),
+            generating: RwSignal::new(false),
+        };
+        engine.spawn();
+        engine
+    }
+
+    /// Loads a model in the place of the one there is. A reply or loading that is going on ends first.
+    pub async fn load(self, source: Source, file: Option<File>) -> Result<ModelInfo, Failure> {
+        let inner = self.inner.get_value();
+        let number = inner.loads.get() + 1;
+        if inner.loads.replace(number) > 0 && self.loading.get_untracked().is_some() {
+            self.restart(&Failure::new(ErrorKind::Cancelled, "another model was chosen"));
+        }
+        self.loading.set(Some(Loading::Starting));
+        self.failure.set(None);
+        self.stop();
+        self.until(|engine| !engine.generating.get_untracked()).await;
+        let answer = self.request(|id| Request::Load { id, source }, file.as_ref(), |_| {}).await;
+        let result = answer.and_then(|answer| match answer {
+            Answer::Loaded(model) => Ok(model),
+            Answer::Done(_) => Err(out_of_order()),
+        });
+        if inner.loads.get() == number {
+            match &result {
+                Ok(model) => self.model.set(Some(model.clone())),
+                Err(failure) => self.failure.set(Some(failure.clone())),
+            }
+            self.settle();
+        }
+        result
+    }
+
+    /// Writes a reply; `on_token` gets each piece of its text.
+    pub async fn generate(
+        self,
+        prompt: Prompt,
+        options: Options,
+        on_token: impl FnMut(&str) + 'static,
+    ) -> Result<Outcome, Failure> {
+        self.until(|engine| engine.loading.get_untracked().is_none()).await;
+        if self.generating.get_untracked() {
+            return Err(Failure::new(ErrorKind::Busy, "another reply is being written; stop it first"));
+        }
+        self.generating.set(true);
+        let answer = self.request(|id| Request::Generate { id, prompt, options }, None, on_token).await;
+        self.generating.set(false);
+        self.wake();
+        match answer? {
+            Answer::Done(outcome) => Ok(outcome),
+            Answer::Loaded(_) => Err(out_of_order()),
+        }
+    }
+
+    /// Ends the reply or the download that is going on.
+    pub fn stop(self) {
+        if !self.inner.get_value().pending.borrow().is_empty() {
+            let _ = self.post(&Request::Stop, None);
+        }
+    }
+
+    /// Gives the model's memory back to the system: only the end of its worker does.
+    pub fn unload(self) {
+        self.restart(&Failure::new(ErrorKind::Cancelled, "the model was unloaded"));
+    }
+
+    /// Nothing is being loaded any more.
+    pub fn settle(self) {
+        self.loading.set(None);
+        self.wake();
+    }
+
+    async fn until(self, condition: impl Fn(Engine) -> bool) {
+        while !condition(self) {
+            let (sender, receiver) = oneshot::channel();
+            self.inner.get_value().waiters.borrow_mut().push(sender);
+            let _ = receiver.await;
+        }
+    }
+
+    fn wake(self) {
+        for waiter in self.inner.get_value().waiters.take() {
+            let _ = waiter.send(());
+        }
+    }
+
+    async fn request(
+        self,
+        request: impl FnOnce(RequestId) -> Request,
+        file: Option<&File>,
+        on_token: impl FnMut(&str) + 'static,
+    ) -> Result<Answer, Failure> {
+        let inner = self.inner.get_value();
+        let id = inner.last_id.get().wrapping_add(1);
+        inner.last_id.set(id);
+        let (answer, receiver) = oneshot::channel();
+        inner.pending.borrow_mut().insert(id, Pending { on_token: Box::new(on_token), answer });
+        if let Err(error) = self.post(&request(id), file) {
+            inner.pending.borrow_mut().remove(&id);
+            return Err(Failure::new(ErrorKind::Other, format!("the engine cannot be reached: {error:?}")));
+        }
+        receiver.await.unwrap_or_else(|_| Err(out_of_order()))
+    }
+
+    fn post(self, request: &Request, file: Option<&File>) -> Result<(), JsValue> {
+        let message = Array::of1(&request.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?);
+        if let Some(file) = file {
+            message.push(file);
+        }
+        self.spawn();
+        match self.inner.get_value().worker.borrow_mut().as_mut() {
+            Some(Running { outbox: Some(outbox), .. }) => outbox.push(message),
+            Some(Running { worker, .. }) => worker.post_message(&message)?,
+            None => return Err("no worker can be started".into()),
+        }
+        Ok(())
+    }
+
+    /// Starts the worker where none is running.
+    fn spawn(self) {
+        let inner = self.inner.get_value();
+        if inner.worker.borrow().is_some() {
+            return;
+        }
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let Ok(worker) = Worker::new_with_options(WORKER, &options) else { return };
+        let from = worker.clone();
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
+            if self.is_current(&from) {
+                self.receive(&message);
+            }
+        });
+        let from = worker.clone();
+        let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(move |error: ErrorEvent| {
+            if self.is_current(&from) {
+                self.crashed(Failure::new(ErrorKind::Crashed, error.message()));
+            }
+        });
+        worker.set_onmessage(Some(on_message.into_js_value().unchecked_ref()));
+        worker.set_onerror(Some(on_error.into_js_value().unchecked_ref()));
+        inner.worker.replace(Some(Running { worker, outbox: Some(Vec::new()) }));
+    }
+
+    /// Is this the worker that is running, and not one that was ended?
+    fn is_current(self, worker: &Worker) -> bool {
+        self.inner.get_value().worker.borrow().as_ref().is_some_and(|running| running.worker == *worker)
+    }
+
+    fn receive(self, message: &MessageEvent) {
+        let parts: Array = message.data().unchecked_into();
+        match serde_wasm_bindgen::from_value(parts.get(0)) {
+            Ok(event) => self.handle(event),
+            Err(error) => leptos::logging::error!("not an event of the engine: {error}"),
+        }
+    }
+
+    fn handle(self, event: Event) {
+        match event {
+            Event::Ready => self.flush(),
+            Event::Progress { phase, done, total, .. } => {
+                self.loading.set(Some(Loading::Bytes { phase, done, total }));
+            }
+            Event::Unloaded => self.model.set(None),
+            Event::Token { id, text } => self.token(id, &text),
+            Event::Loaded { id, model } => self.answer(id, Ok(Answer::Loaded(model))),
+            Event::Done { id, outcome } => self.answer(id, Ok(Answer::Done(outcome))),
+            Event::Failed { id: Some(id), failure } => self.answer(id, Err(failure)),
+            Event::Failed { id: None, failure } => self.crashed(failure),
+        }
+    }
+
+    fn flush(self) {
+        let inner = self.inner.get_value();
+        let mut worker = inner.worker.borrow_mut();
+        let Some(running) = worker.as_mut() else { return };
+        for message in running.outbox.take().unwrap_or_default() {
+            let _ = running.worker.post_message(&message);
+        }
+    }
+
+    fn token(self, id: RequestId, text: &str) {
+        let inner = self.inner.get_value();
+        // Taken out while it runs: it may ask the engine for something.
+        let pending = inner.pending.borrow_mut().remove(&id);
+        if let Some(mut pending) = pending {
+            (pending.on_token)(text);
+            inner.pending.borrow_mut().insert(id, pending);
+        }
+    }
+
+    fn answer(self, id: RequestId, answer: Result<Answer, Failure>) {
+        let pending = self.inner.get_value().pending.borrow_mut().remove(&id);
+        if let Some(pending) = pending {
+            let _ = pending.answer.send(answer);
+        }
+    }
+
+    fn crashed(self, failure: Failure) {
+        leptos::logging::error!("the engine broke down: {}", failure.message);
+        self.restart(&failure);
+        self.failure.set(Some(failure));
+    }
+
+    /// Ends the worker and whatever it was asked; the next request starts another.
+    fn restart(self, failure: &Failure) {
+        let inner = self.inner.get_value();
+        if let Some(running) = inner.worker.take() {
+            running.worker.terminate();
+        }
+        self.model.set(None);
+        for (_, pending) in inner.pending.take() {
+            let _ = pending.answer.send(Err(failure.clone()));
+        }
+    }
+}
+
+fn out_of_order() -> Failure {
+    Failure::new(ErrorKind::Other, "the engine gave the answer to another question")
+}
