@@ -1,4 +1,4 @@
-use crate::{Joined, Language};
+use crate::{Joined, Language, random::SplitMix64};
 use rouge::{Rule, Unit};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -76,21 +76,4 @@ fn confidence_interval(scores: &[f64]) -> [f64; 2] {
         .collect();
     means.sort_by(f64::total_cmp);
     [means[RESAMPLES / 40], means[RESAMPLES - 1 - RESAMPLES / 40]]
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): small, and the same on every platform.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, by the high bits of a product; the bias is below `bound` in 2^64.
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
 }

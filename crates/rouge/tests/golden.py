@@ -155,6 +155,10 @@ def pairs():
         yield long(180), reference
 
 
+def short(figure):
+    return int(figure) if figure in (0, 1) else round(figure, 10)
+
+
 for prediction, reference in pairs():
-    scores = [[round(float(figure), 10) for figure in score(prediction, reference)] for score in SCORERS]
+    scores = [[short(figure) for figure in score(prediction, reference)] for score in SCORERS]
     print(json.dumps([prediction, reference, scores], ensure_ascii=False, separators=(",", ":")))
