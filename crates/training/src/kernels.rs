@@ -1,0 +1,252 @@
+//! Element-wise loops with their derivatives. Each is compiled for AVX-512, AVX2 and the target's baseline;
+//! the processor decides at run time.
+
+/// Sums are kept in this many lanes, so that the compiler may use vectors without reordering a sum by itself.
+const LANES: usize = 16;
+
+macro_rules! vectorized {
+    ($($(#[$doc:meta])* pub fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block)*) => {$(
+        $(#[$doc])*
+        pub fn $name($($arg: $type),*) $(-> $ret)? {
+            #[inline(always)]
+            fn portable($($arg: $type),*) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+                fn avx512($($arg: $type),*) $(-> $ret)? { portable($($arg),*) }
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2($($arg: $type),*) $(-> $ret)? { portable($($arg),*) }
+                if is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("fma")
+                {
+                    // SAFETY: the processor has the features.
+                    return unsafe { avx512($($arg),*) };
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    // SAFETY: the processor has the features.
+                    return unsafe { avx2($($arg),*) };
+                }
+            }
+            portable($($arg),*)
+        }
+    )*};
+}
+
+/// e to the power of `x`, within 2 units in the last place; 0 below -87, `x` must not exceed 88.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    // The sum with 1.5 * 2^23 leaves the rounded exponent in the low mantissa bits.
+    const ROUND: f32 = 12_582_912.0;
+    let clamped = x.max(-87.0);
+    let rounded = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
+    let r = (clamped - n * 0.693_359_4) - n * -2.121_944_4e-4;
+    let mut p = 1.987_569_1e-4;
+    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+        p = p * r + c;
+    }
+    let power = f32::from_bits(rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
+    let y = (p * r * r + r + 1.0) * power;
+    if x < -87.0 { 0.0 } else { y }
+}
+
+#[inline(always)]
+fn sum_by(len: usize, term: impl Fn(usize) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let whole = len / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += term(start + lane);
+        }
+    }
+    let mut total = 0.0;
+    for sum in lanes {
+        total += sum;
+    }
+    for i in whole..len {
+        total += term(i);
+    }
+    total
+}
+
+#[inline(always)]
+fn maximum(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (max, &v) in lanes.iter_mut().zip(chunk) {
+            *max = if v > *max { v } else { *max };
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &v| if v > max { v } else { max })
+}
+
+vectorized! {
+    /// `out = x / rms(x) * weight` for each row of `x`; the reciprocal root mean squares go to `inverse_rms`.
+    pub fn rms_norm(out: &mut [f32], inverse_rms: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
+        let width = weight.len();
+        for ((out, x), inverse) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(inverse_rms) {
+            let x = &x[..width];
+            *inverse = 1.0 / (sum_by(width, |i| x[i] * x[i]) / width as f32 + eps).sqrt();
+            for ((out, x), w) in out.iter_mut().zip(x).zip(weight) {
+                *out = x * *inverse * w;
+            }
+        }
+    }
+
+    /// Adds the gradient of [`rms_norm`]'s input to `d_x` and that of its weight to `d_weight`.
+    pub fn rms_norm_backward(
+        d_x: &mut [f32], d_weight: &mut [f32], d_out: &[f32], x: &[f32], inverse_rms: &[f32], weight: &[f32],
+    ) {
+        let width = weight.len();
+        for (row, &inverse) in inverse_rms.iter().enumerate() {
+            let row = row * width..(row + 1) * width;
+            let (x, dy, dx) = (&x[row.clone()], &d_out[row.clone()], &mut d_x[row]);
+            let dot = sum_by(width, |i| x[i] * dy[i] * weight[i]);
+            let shrink = dot * inverse * inverse * inverse / width as f32;
+            for i in 0..width {
+                dx[i] += dy[i] * weight[i] * inverse - x[i] * shrink;
+                d_weight[i] += dy[i] * x[i] * inverse;
+            }
+        }
+    }
+
+    /// Rotates the halves of each head in the first `heads` heads of a row by `angle` (-1 for the backward pass).
+    pub fn rotate_row(row: &mut [f32], heads: usize, cos: &[f32], sin: &[f32], direction: f32) {
+        let half = cos.len();
+        for head in row.chunks_exact_mut(2 * half).take(heads) {
+            let (a, b) = head.split_at_mut(half);
+            for i in 0..half {
+                let (x, y, s) = (a[i], b[i], sin[i] * direction);
+                a[i] = x * cos[i] - y * s;
+                b[i] = y * cos[i] + x * s;
+            }
+        }
+    }
+
+    /// Turns a row of scores into probabilities over its first `visible` entries (0 after them); returns the
+    /// logarithm of the sum of exponentials.
+    pub fn softmax_row(row: &mut [f32], visible: usize) -> f32 {
+        let (seen, hidden) = row.split_at_mut(visible);
+        hidden.fill(0.0);
+        let max = maximum(seen);
+        for v in seen.iter_mut() {
+            *v = exp(*v - max);
+        }
+        let sum = sum_by(seen.len(), |i| seen[i]);
+        let inverse = 1.0 / sum;
+        for v in seen.iter_mut() {
+            *v *= inverse;
+        }
+        max + sum.ln()
+    }
+
+    /// The probabilities of [`softmax_row`] again, from its result.
+    pub fn softmax_row_again(row: &mut [f32], visible: usize, log_sum: f32) {
+        let (seen, hidden) = row.split_at_mut(visible);
+        hidden.fill(0.0);
+        for v in seen.iter_mut() {
+            *v = exp((*v - log_sum).min(0.0));
+        }
+    }
+
+    /// `d_probability` becomes the gradient of the scores: `p * (dp - dot) * scale`.
+    pub fn softmax_row_backward(d_probability: &mut [f32], probability: &[f32], dot: f32, scale: f32) {
+        for (dp, p) in d_probability.iter_mut().zip(probability) {
+            *dp = p * (*dp - dot) * scale;
+        }
+    }
+
+    /// The scalar product.
+    pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+        let b = &b[..a.len()];
+        sum_by(a.len(), |i| a[i] * b[i])
+    }
+
+    /// `out = silu(gate) * up` for each row `[gate, up]` of `gate_up`.
+    pub fn swiglu(out: &mut [f32], gate_up: &[f32], width: usize) {
+        for (out, row) in out.chunks_exact_mut(width).zip(gate_up.chunks_exact(2 * width)) {
+            let (gate, up) = row.split_at(width);
+            for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
+                *out = g / (1.0 + exp((-g).min(80.0))) * u;
+            }
+        }
+    }
+
+    /// `gate_up` becomes its own gradient, given that of [`swiglu`]'s output.
+    pub fn swiglu_backward(gate_up: &mut [f32], d_out: &[f32], width: usize) {
+        for (row, d_out) in gate_up.chunks_exact_mut(2 * width).zip(d_out.chunks_exact(width)) {
+            let (gate, up) = row.split_at_mut(width);
+            for ((g, u), &d) in gate.iter_mut().zip(up).zip(d_out) {
+                let sigmoid = 1.0 / (1.0 + exp((-*g).min(80.0)));
+                let silu = *g * sigmoid;
+                let d_gate = d * *u * (sigmoid + silu * (1.0 - sigmoid));
+                *u = d * silu;
+                *g = d_gate;
+            }
+        }
+    }
+
+    /// Returns the loss -ln p(target) of a row of logits; the logits become `scale` times the loss's gradient.
+    pub fn cross_entropy_row(logits: &mut [f32], target: usize, scale: f32) -> f32 {
+        let max = maximum(logits);
+        let at_target = logits[target] - max;
+        for v in logits.iter_mut() {
+            *v = exp(*v - max);
+        }
+        let sum = sum_by(logits.len(), |i| logits[i]);
+        let factor = scale / sum;
+        for v in logits.iter_mut() {
+            *v *= factor;
+        }
+        logits[target] -= scale;
+        sum.ln() - at_target
+    }
+
+    /// `sum += x`.
+    pub fn add(sum: &mut [f32], x: &[f32]) {
+        for (s, x) in sum.iter_mut().zip(x) {
+            *s += x;
+        }
+    }
+
+    /// The sum of squares, in f64 over blocks.
+    pub fn sum_of_squares(x: &[f32]) -> f64 {
+        let mut total = 0.0;
+        for block in x.chunks(1024) {
+            total += f64::from(sum_by(block.len(), |i| block[i] * block[i]));
+        }
+        total
+    }
+
+    /// One AdamW update (Loshchilov and Hutter, 2019) of a slice of weights and its two moments.
+    pub fn adamw(weights: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], rates: AdamwRates) {
+        let AdamwRates { lr, decay, betas, bias, eps, gradient_scale } = rates;
+        let step = lr / bias[0];
+        let inverse_bias = 1.0 / bias[1];
+        for (((w, m), v), &g) in weights.iter_mut().zip(first).zip(second).zip(gradient) {
+            let g = g * gradient_scale;
+            *m = betas[0] * *m + (1.0 - betas[0]) * g;
+            *v = betas[1] * *v + (1.0 - betas[1]) * g * g;
+            *w = *w - lr * decay * *w - step * *m / ((*v * inverse_bias).sqrt() + eps);
+        }
+    }
+}
+
+/// The numbers of one AdamW update.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamwRates {
+    /// Learning rate.
+    pub lr: f32,
+    /// Weight decay, decoupled: it is multiplied by the learning rate only.
+    pub decay: f32,
+    /// Decay of the first and of the second moment.
+    pub betas: [f32; 2],
+    /// Corrections of the moments' bias towards zero: `1 - beta^t`.
+    pub bias: [f32; 2],
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Factor on the gradient (clipping).
+    pub gradient_scale: f32,
+}

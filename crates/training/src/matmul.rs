@@ -1,0 +1,100 @@
+//! Matrix products over strided views, on one thread.
+
+use gemm::{Parallelism, gemm};
+
+/// A matrix of f32 in someone else's buffer.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+/// A matrix of f32 to write to, stored by rows.
+pub struct MatrixMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+}
+
+/// What happens to the values that the product is written over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// They are lost.
+    Replace,
+    /// The product is added to them.
+    Add,
+}
+
+impl<'a> Matrix<'a> {
+    /// `rows` rows of `columns` values, each row `stride` values after the one before.
+    pub fn new(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Matrix<'a> {
+        assert!(extent(rows, columns, stride) <= data.len(), "{rows} x {columns} by {stride} in {}", data.len());
+        Matrix { data, rows, columns, row_stride: stride, column_stride: 1 }
+    }
+
+    /// The transpose.
+    pub fn t(self) -> Matrix<'a> {
+        Matrix {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+impl<'a> MatrixMut<'a> {
+    /// `rows` rows of `columns` values, each row `stride` values after the one before.
+    pub fn new(data: &'a mut [f32], rows: usize, columns: usize, stride: usize) -> MatrixMut<'a> {
+        assert!(columns <= stride && extent(rows, columns, stride) <= data.len(), "{rows} x {columns} by {stride}");
+        MatrixMut { data, rows, columns, row_stride: stride }
+    }
+}
+
+fn extent(rows: usize, columns: usize, stride: usize) -> usize {
+    if rows == 0 || columns == 0 { 0 } else { (rows - 1) * stride + columns }
+}
+
+/// `out = scale * a * b`, or `out += scale * a * b`.
+pub fn matmul(out: MatrixMut<'_>, write: Write, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
+    assert!(
+        a.rows == out.rows && b.columns == out.columns && a.columns == b.rows,
+        "{} x {} times {} x {} into {} x {}",
+        a.rows,
+        a.columns,
+        b.rows,
+        b.columns,
+        out.rows,
+        out.columns
+    );
+    // SAFETY: the constructors checked that every view lies within its slice; `out` is borrowed mutably, so it
+    // overlaps neither `a` nor `b`.
+    unsafe {
+        gemm(
+            out.rows,
+            out.columns,
+            a.columns,
+            out.data.as_mut_ptr(),
+            1,
+            out.row_stride as isize,
+            write == Write::Add,
+            a.data.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            1.0,
+            scale,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! Data-parallel training steps: threads share the batch, AdamW shares the weights.
+
+use crate::kernels::{self, AdamwRates};
+use crate::model::{Model, Pack, Workspace};
+use std::thread;
+
+/// Tokens that one thread pushes through the model at a time; bounds the activations' memory.
+const TOKENS_AT_ONCE: usize = 2048;
+/// Values that one thread reduces and updates at a time.
+const CHUNK: usize = 1 << 16;
+
+/// AdamW's constants.
+#[derive(Clone, Copy, Debug)]
+pub struct Adamw {
+    /// Decay of the first and of the second moment.
+    pub betas: [f32; 2],
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Decoupled weight decay, on matrices only.
+    pub weight_decay: f32,
+    /// Largest norm of the gradient; 0 = no clipping.
+    pub clip: f32,
+}
+
+/// Linear warm-up, then a cosine down to a share of the peak.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// The peak.
+    pub lr: f64,
+    /// Steps until the peak.
+    pub warmup: u64,
+    /// All steps.
+    pub steps: u64,
+    /// The last learning rate as a share of the peak.
+    pub min_ratio: f64,
+}
+
+impl Schedule {
+    /// The learning rate of `step`, counted from 0.
+    pub fn at(&self, step: u64) -> f64 {
+        if step < self.warmup {
+            return self.lr * (step + 1) as f64 / self.warmup as f64;
+        }
+        let progress = (step - self.warmup) as f64 / (self.steps.saturating_sub(self.warmup)).max(1) as f64;
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos());
+        self.lr * (self.min_ratio + (1.0 - self.min_ratio) * cosine)
+    }
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Mean loss of a target, in nats.
+    pub loss: f64,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Tokens read.
+    pub tokens: usize,
+    /// Tokens predicted.
+    pub targets: usize,
+}
+
+/// The weights with their moments, and the threads' buffers.
+pub struct Trainer {
+    /// The model.
+    pub model: Model,
+    /// Its weights.
+    pub weights: Vec<f32>,
+    /// AdamW's first moments.
+    pub first: Vec<f32>,
+    /// AdamW's second moments.
+    pub second: Vec<f32>,
+    /// Steps done.
+    pub step: u64,
+    workers: Vec<Worker>,
+}
+
+#[derive(Default)]
+struct Worker {
+    work: Workspace,
+    gradient: Vec<f32>,
+}
+
+impl Trainer {
+    /// A trainer at step 0. Results are the same bit for bit for the same number of `threads`.
+    pub fn new(model: Model, weights: Vec<f32>, threads: usize) -> Trainer {
+        let len = model.map.len;
+        assert_eq!(weights.len(), len, "one value for each parameter");
+        let workers = (0..threads.max(1)).map(|_| Worker { gradient: vec![0.0; len], ..Worker::default() }).collect();
+        Trainer { model, weights, first: vec![0.0; len], second: vec![0.0; len], step: 0, workers }
+    }
+
+    /// One step of AdamW on the mean loss of all targets in `rows`.
+    pub fn train(&mut self, rows: &[Pack], adamw: Adamw, lr: f64) -> StepReport {
+        let targets: usize = rows.iter().map(Pack::target_count).sum();
+        let scale = 1.0 / targets.max(1) as f32;
+        let (model, weights) = (&self.model, &self.weights);
+        let losses = in_parallel(&mut self.workers, rows, |worker, packs| {
+            worker.gradient.fill(0.0);
+            let Worker { work, gradient } = worker;
+            packs.iter().map(|pack| model.loss_and_gradient(weights, gradient, work, pack, scale)).sum::<f64>()
+        });
+        let gradient_norm = self.reduce();
+        self.update(adamw, lr, gradient_norm);
+        self.step += 1;
+        StepReport {
+            loss: losses / targets.max(1) as f64,
+            gradient_norm,
+            tokens: rows.iter().map(|r| r.tokens.len()).sum(),
+            targets,
+        }
+    }
+
+    /// Mean loss of a target in `rows`, or NaN where there is none.
+    pub fn evaluate(&mut self, rows: &[Pack]) -> f64 {
+        let targets: usize = rows.iter().map(Pack::target_count).sum();
+        let (model, weights) = (&self.model, &self.weights);
+        let loss = in_parallel(&mut self.workers, rows, |worker, packs| {
+            packs.iter().map(|pack| model.loss(weights, &mut worker.work, pack)).sum::<f64>()
+        });
+        loss / targets as f64
+    }
+
+    /// Adds all gradients to the first worker's, always in the same order; returns the norm.
+    fn reduce(&mut self) -> f64 {
+        let threads = self.workers.len();
+        let (first, others) = self.workers.split_first_mut().expect("at least one worker");
+        let others: Vec<&[f32]> = others.iter().map(|w| w.gradient.as_slice()).collect();
+        let chunks: Vec<(usize, &mut [f32])> = first.gradient.chunks_mut(CHUNK).enumerate().collect();
+        let squares = for_chunks(chunks, threads, |(index, chunk)| {
+            for other in &others {
+                kernels::add(chunk, &other[index * CHUNK..][..chunk.len()]);
+            }
+            kernels::sum_of_squares(chunk)
+        });
+        squares.iter().sum::<f64>().sqrt()
+    }
+
+    fn update(&mut self, adamw: Adamw, lr: f64, gradient_norm: f64) {
+        let (threads, decay_len) = (self.workers.len(), self.model.map.decay_len);
+        let t = (self.step + 1) as f64;
+        let clip = f64::from(adamw.clip);
+        let gradient_scale = if clip > 0.0 && gradient_norm > clip { clip / gradient_norm } else { 1.0 } as f32;
+        let bias = adamw.betas.map(|beta| (1.0 - f64::from(beta).powf(t)) as f32);
+        let rates = AdamwRates {
+            lr: lr as f32,
+            decay: adamw.weight_decay,
+            betas: adamw.betas,
+            bias,
+            eps: adamw.eps,
+            gradient_scale,
+        };
+        let (weights, norms) = self.weights.split_at_mut(decay_len);
+        let (first, norms_first) = self.first.split_at_mut(decay_len);
+        let (second, norms_second) = self.second.split_at_mut(decay_len);
+        let (gradient, norms_gradient) = self.workers[0].gradient.split_at(decay_len);
+        let chunks = weights.chunks_mut(CHUNK).zip(first.chunks_mut(CHUNK));
+        let chunks = chunks.zip(second.chunks_mut(CHUNK)).zip(gradient.chunks(CHUNK)).collect();
+        for_chunks(chunks, threads, |(((w, m), v), g)| kernels::adamw(w, m, v, g, rates));
+        kernels::adamw(norms, norms_first, norms_second, norms_gradient, AdamwRates { decay: 0.0, ..rates });
+    }
+}
+
+/// Gives each worker a contiguous share of `rows` of about as many tokens, packed for its passes; adds the results
+/// in the workers' order.
+fn in_parallel(workers: &mut [Worker], rows: &[Pack], run: impl Fn(&mut Worker, &[Pack]) -> f64 + Sync) -> f64 {
+    let shares = split(rows, workers.len());
+    thread::scope(|scope| {
+        let run = &run;
+        let handles: Vec<_> =
+            workers.iter_mut().zip(&shares).map(|(worker, share)| scope.spawn(move || run(worker, share))).collect();
+        handles.into_iter().map(|h| h.join().expect("a training thread panicked")).sum()
+    })
+}
+
+/// The rows of each worker, merged into passes of about [`TOKENS_AT_ONCE`].
+fn split(rows: &[Pack], workers: usize) -> Vec<Vec<Pack>> {
+    let total: usize = rows.iter().map(|r| r.tokens.len()).sum();
+    let mut shares = vec![Vec::<Pack>::new(); workers];
+    let mut done = 0;
+    for row in rows {
+        // The worker in whose share of the tokens the row's middle lies.
+        let middle = done + row.tokens.len() / 2;
+        let share = &mut shares[(middle * workers / total.max(1)).min(workers - 1)];
+        done += row.tokens.len();
+        match share.last_mut() {
+            Some(pack) if pack.tokens.len() + row.tokens.len() <= TOKENS_AT_ONCE => pack.append(row),
+            _ => share.push(row.clone()),
+        }
+    }
+    shares
+}
+
+/// Runs `run` on every chunk, in `threads` contiguous shares; the results keep the chunks' order.
+fn for_chunks<C: Send, R: Send>(chunks: Vec<C>, threads: usize, run: impl Fn(C) -> R + Sync) -> Vec<R> {
+    let share = chunks.len().div_ceil(threads).max(1);
+    let mut chunks = chunks.into_iter();
+    let shares: Vec<Vec<C>> = (0..threads).map(|_| chunks.by_ref().take(share).collect()).collect();
+    thread::scope(|scope| {
+        let run = &run;
+        let handles: Vec<_> = shares
+            .into_iter()
+            .map(|share| scope.spawn(move || share.into_iter().map(run).collect::<Vec<R>>()))
+            .collect();
+        handles.into_iter().flat_map(|h| h.join().expect("a training thread panicked")).collect()
+    })
+}

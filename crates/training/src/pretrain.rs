@@ -1,0 +1,340 @@
+//! The pretraining run: data, steps, evaluation, checkpoints and the files of the run folder.
+
+use crate::batch::{Sampler, held_out_rows};
+use crate::checkpoint::{self, write_atomically};
+use crate::config::ModelConfig;
+use crate::corpus::{RoleFolder, Source, SourceSpec, hex};
+use crate::metrics::{Metrics, Progress};
+use crate::model::{Model, Pack};
+use crate::optimizer::{Adamw, Schedule, Trainer};
+use crate::tokenizer::Tokenizer;
+use crate::{Error, Result};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, thread};
+
+/// Held-out positions of each source that an evaluation reads at most.
+const EVALUATION_POSITIONS: usize = 16_384;
+
+/// The arguments of `train pretrain`.
+#[derive(Clone, Debug, Serialize, clap::Args)]
+pub struct PretrainOptions {
+    /// Model shape as a Hugging Face config.json; its vocab_size is replaced by the tokenizer's
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "init"])]
+    pub config: Option<PathBuf>,
+    /// Built-in model shape: 1m, 8m, 15m or 30m
+    #[arg(long, default_value = "8m", conflicts_with = "init")]
+    pub preset: String,
+    /// Start from the model of this folder (config.json, model.safetensors) instead of from scratch
+    #[arg(long, value_name = "DIR")]
+    pub init: Option<PathBuf>,
+    /// Folder with tokenizer.json
+    #[arg(long, value_name = "DIR")]
+    pub tokenizer: PathBuf,
+    /// Data sources: JSONL files, or `roles` for the dialogues of --roles; WEIGHT is the share of rows (1)
+    #[arg(long, value_name = "FILE[:WEIGHT]", num_args = 1.., required = true)]
+    pub data: Vec<SourceSpec>,
+    /// Folder with ID/role.json and ID/dialogue.jsonl
+    #[arg(long, value_name = "DIR")]
+    pub roles: Option<PathBuf>,
+    /// Run folder; an interrupted run in it is continued
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// Steps of the whole run; the learning rate's schedule depends on it
+    #[arg(long)]
+    pub steps: u64,
+    /// End after this step; the same command without it goes on
+    #[arg(long, value_name = "STEP")]
+    pub stop_at: Option<u64>,
+    /// Rows of a step
+    #[arg(long, default_value_t = 16)]
+    pub batch: usize,
+    /// Longest row, in tokens
+    #[arg(long, default_value_t = 256)]
+    pub context: usize,
+    /// Peak learning rate
+    #[arg(long, default_value_t = 2e-3)]
+    pub lr: f64,
+    /// Steps until the peak
+    #[arg(long, default_value_t = 100)]
+    pub warmup: u64,
+    /// Last learning rate as a share of the peak
+    #[arg(long, default_value_t = 0.1)]
+    pub min_lr_ratio: f64,
+    /// AdamW's weight decay, on matrices only
+    #[arg(long, default_value_t = 0.1)]
+    pub weight_decay: f64,
+    /// Largest norm of the gradient; 0 = no clipping
+    #[arg(long, default_value_t = 1.0)]
+    pub clip: f64,
+    /// Seed of weights and batches
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Share of the documents kept for evaluation
+    #[arg(long, default_value_t = 0.01)]
+    pub held_out: f64,
+    /// Steps between evaluations; 0 = only at the end
+    #[arg(long, default_value_t = 500)]
+    pub eval_every: u64,
+    /// Steps between checkpoints; 0 = only at the end
+    #[arg(long, default_value_t = 200)]
+    pub checkpoint_every: u64,
+    /// Threads; 0 = one for each processor
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+}
+
+impl PretrainOptions {
+    fn check(&self) -> Result<()> {
+        let must = |ok: bool, message: &str| if ok { Ok(()) } else { Err(Error::Argument(message.into())) };
+        must(self.steps > 0, "--steps must be at least 1")?;
+        must(self.batch > 0, "--batch must be at least 1")?;
+        must(self.context > 1, "--context must be at least 2")?;
+        must(self.lr.is_finite() && self.lr > 0.0, "--lr must be above 0")?;
+        must((0.0..=1.0).contains(&self.min_lr_ratio), "--min-lr-ratio must lie between 0 and 1")?;
+        must((0.0..1.0).contains(&self.held_out), "--held-out must lie between 0 and 1")?;
+        must(self.weight_decay >= 0.0 && self.clip >= 0.0, "--weight-decay and --clip must not be negative")
+    }
+
+    fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+
+    /// What a continued run must have in common with its beginning.
+    fn fixed(&self) -> [(&'static str, Value); 11] {
+        [
+            ("--config", json!(self.config)),
+            ("--init", json!(self.init)),
+            ("--steps", json!(self.steps)),
+            ("--batch", json!(self.batch)),
+            ("--context", json!(self.context)),
+            ("--lr", json!(self.lr)),
+            ("--warmup", json!(self.warmup)),
+            ("--min-lr-ratio", json!(self.min_lr_ratio)),
+            ("--weight-decay", json!(self.weight_decay)),
+            ("--clip", json!(self.clip)),
+            ("--seed", json!(self.seed)),
+        ]
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunReport {
+    /// Steps done in all.
+    pub step: u64,
+    /// Loss of the last step, in nats a target.
+    pub loss: f64,
+    /// Held-out loss of each source at the end, in nats a target.
+    pub held_out: BTreeMap<String, f64>,
+}
+
+/// Trains, or goes on training, the model in `options.out`.
+pub fn pretrain(options: &PretrainOptions) -> Result<RunReport> {
+    options.check()?;
+    let threads = options.thread_count();
+    let tokenizer = Tokenizer::load(&options.tokenizer)?;
+    let roles = options.roles.as_deref().map(RoleFolder::read).transpose()?.unwrap_or_default();
+    let (model, weights) = initial_model(options, &tokenizer)?;
+    let sources = load_sources(options, &roles, &tokenizer, threads)?;
+    let run = &options.out;
+    fs::create_dir_all(run).map_err(Error::io(run))?;
+    let mut trainer = Trainer::new(model, weights, threads);
+    let record = record(options, &trainer, &sources);
+    let resumed = checkpoint::path(run).is_file();
+    if resumed {
+        check_same_run(&record, run)?;
+        checkpoint::restore(&mut trainer, run)?;
+        eprintln!("continuing at step {} of {}", trainer.step, options.steps);
+    }
+    prepare_folder(run, &trainer, &tokenizer, &record)?;
+    announce(options, &trainer, &sources, threads);
+    steps(options, &mut trainer, &sources)
+}
+
+fn initial_model(options: &PretrainOptions, tokenizer: &Tokenizer) -> Result<(Model, Vec<f32>)> {
+    let read_config = |path: &Path| -> Result<ModelConfig> {
+        let text = fs::read_to_string(path).map_err(Error::io(path))?;
+        serde_json::from_str(&text).map_err(Error::json(path))
+    };
+    let vocab = tokenizer.vocab_size();
+    let config = match (&options.init, &options.config) {
+        (Some(folder), _) => read_config(&folder.join("config.json"))?,
+        (None, Some(path)) => ModelConfig { vocab_size: vocab, ..read_config(path)? },
+        (None, None) => ModelConfig::preset(&options.preset, vocab)?,
+    };
+    if config.vocab_size < vocab {
+        return Err(Error::Config {
+            field: "vocab_size",
+            found: config.vocab_size.to_string(),
+            expected: format!("at least the tokenizer's {vocab}"),
+        });
+    }
+    if config.max_position_embeddings < options.context {
+        return Err(Error::Config {
+            field: "max_position_embeddings",
+            found: config.max_position_embeddings.to_string(),
+            expected: format!("at least --context {}", options.context),
+        });
+    }
+    let model = Model::new(config)?;
+    let weights = match &options.init {
+        Some(folder) => model.map.load(&folder.join("model.safetensors"))?,
+        None => model.map.initialize(&model.config, options.seed),
+    };
+    Ok((model, weights))
+}
+
+fn load_sources(
+    options: &PretrainOptions,
+    roles: &RoleFolder,
+    tokenizer: &Tokenizer,
+    threads: usize,
+) -> Result<Vec<Source>> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::Argument(format!("--threads {threads}: {e}")))?;
+    pool.install(|| options.data.iter().map(|s| Source::load(s, roles, tokenizer, options.held_out)).collect())
+}
+
+/// `train.json`: everything that decides the result.
+fn record(options: &PretrainOptions, trainer: &Trainer, sources: &[Source]) -> Value {
+    let data: Vec<Value> = sources
+        .iter()
+        .map(|s| {
+            json!({
+                "source": s.name,
+                "weight": s.weight,
+                "sha256": s.sha256,
+                "documents": s.documents.len(),
+                "tokens": s.token_count(),
+                "held_out_documents": s.held_out.len(),
+            })
+        })
+        .collect();
+    let fixed: serde_json::Map<String, Value> = options.fixed().into_iter().map(|(k, v)| (k.into(), v)).collect();
+    let mut hash = Sha256::new();
+    hash.update(fs::read(options.tokenizer.join("tokenizer.json")).unwrap_or_default());
+    json!({
+        "program": concat!("train pretrain ", env!("CARGO_PKG_VERSION")),
+        "arguments": options,
+        "fixed": fixed,
+        "parameters": trainer.model.map.len,
+        "model": trainer.model.config,
+        "tokenizer_sha256": hex(hash),
+        "data": data,
+    })
+}
+
+fn check_same_run(record: &Value, run: &Path) -> Result<()> {
+    let path = run.join("train.json");
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let started: Value = serde_json::from_str(&text).map_err(Error::json(&path))?;
+    let differs = |argument, was: &Value, now: &Value| match was == now {
+        true => Ok(()),
+        false => Err(Error::Resume { argument, started: was.to_string(), now: now.to_string(), path: run.into() }),
+    };
+    for argument in [
+        "--config",
+        "--init",
+        "--steps",
+        "--batch",
+        "--context",
+        "--lr",
+        "--warmup",
+        "--min-lr-ratio",
+        "--weight-decay",
+        "--clip",
+        "--seed",
+    ] {
+        differs(argument, &started["fixed"][argument], &record["fixed"][argument])?;
+    }
+    differs("--tokenizer (sha256)", &started["tokenizer_sha256"], &record["tokenizer_sha256"])?;
+    differs("--preset or --config (the model)", &started["model"], &record["model"])?;
+    differs("--data, --roles or --held-out", &started["data"], &record["data"])
+}
+
+fn prepare_folder(run: &Path, trainer: &Trainer, tokenizer: &Tokenizer, record: &Value) -> Result<()> {
+    tokenizer.save(run)?;
+    for (name, value) in [("config.json", &json!(trainer.model.config)), ("train.json", record)] {
+        write_atomically(&run.join(name), |path| {
+            fs::write(path, serde_json::to_vec_pretty(value).expect("plain JSON")).map_err(Error::io(path))
+        })?;
+    }
+    Ok(())
+}
+
+/// Says what will be trained on what.
+fn announce(options: &PretrainOptions, trainer: &Trainer, sources: &[Source], threads: usize) {
+    let parameters = trainer.model.map.len as f64 / 1e6;
+    eprintln!("{parameters:.2} M parameters, {} rows of {} tokens, {threads} threads", options.batch, options.context);
+    let total: f64 = sources.iter().map(|s| s.weight).sum();
+    for source in sources {
+        let tokens = source.token_count();
+        let share = source.weight / total;
+        let rows = (options.steps * options.batch as u64) as f64 * share;
+        let epochs = rows * options.context as f64 / tokens as f64;
+        let long = |d: &&crate::corpus::StoredDocument| !d.splittable && d.positions() > options.context;
+        let long = source.documents.iter().filter(long).count();
+        eprintln!(
+            "{}: {} documents, {:.2} M tokens, {} held out, {:.0} % of rows, about {epochs:.1} epochs{}",
+            source.name,
+            source.documents.len(),
+            tokens as f64 / 1e6,
+            source.held_out.len(),
+            100.0 * share,
+            if long > 0 { format!(", {long} chats longer than a row lose their end") } else { String::new() },
+        );
+        if !source.unknown_roles.is_empty() {
+            let names: Vec<&str> = source.unknown_roles.iter().map(String::as_str).take(5).collect();
+            let count = source.unknown_roles.len();
+            eprintln!("  left out: rows of {count} roles without a card in --roles ({}, ...)", names.join(", "));
+        }
+    }
+}
+
+fn steps(options: &PretrainOptions, trainer: &mut Trainer, sources: &[Source]) -> Result<RunReport> {
+    let run = &options.out;
+    let schedule =
+        Schedule { lr: options.lr, warmup: options.warmup, steps: options.steps, min_ratio: options.min_lr_ratio };
+    let adamw =
+        Adamw { betas: [0.9, 0.95], eps: 1e-8, weight_decay: options.weight_decay as f32, clip: options.clip as f32 };
+    let evaluation: Vec<(String, Vec<Pack>)> = sources
+        .iter()
+        .map(|s| (s.name.clone(), held_out_rows(s, options.context, EVALUATION_POSITIONS)))
+        .filter(|(_, rows)| !rows.is_empty())
+        .collect();
+    let end = options.stop_at.unwrap_or(options.steps).min(options.steps);
+    let due = |every: u64, step: u64| step == end || (every > 0 && step.is_multiple_of(every));
+    let mut metrics = Metrics::open(&run.join("metrics.jsonl"), trainer.step)?;
+    let mut progress = Progress::new(trainer.step, end);
+    let mut report = RunReport { step: trainer.step, loss: f64::NAN, held_out: BTreeMap::new() };
+    let batches = Sampler::new(sources, options.batch, options.context, options.seed, trainer.step);
+    for rows in batches.take(end.saturating_sub(trainer.step) as usize) {
+        let lr = schedule.at(trainer.step);
+        let step = trainer.train(&rows, adamw, lr);
+        if !step.loss.is_finite() || !step.gradient_norm.is_finite() {
+            return Err(Error::Diverged { loss: step.loss, step: trainer.step - 1 });
+        }
+        let speed = progress.step(&step, lr);
+        metrics.step(trainer.step, &step, lr, speed)?;
+        (report.step, report.loss) = (trainer.step, step.loss);
+        if due(options.eval_every, trainer.step) {
+            report.held_out = evaluation.iter().map(|(name, rows)| (name.clone(), trainer.evaluate(rows))).collect();
+            metrics.held_out(trainer.step, &report.held_out)?;
+            let losses: Vec<String> = report.held_out.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
+            eprintln!("step {}: held-out loss: {}", trainer.step, losses.join(", "));
+        }
+        if due(options.checkpoint_every, trainer.step) {
+            metrics.flush()?;
+            checkpoint::save(trainer, run)?;
+        }
+    }
+    metrics.flush()?;
+    Ok(report)
+}
