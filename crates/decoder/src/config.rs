@@ -122,7 +122,7 @@ impl Keys<'_> {
         format!("{}.{key}", self.architecture)
     }
 
-    fn impossible(&self, key: &str, found: impl ToString, reason: impl Into<String>) -> LoadError {
+    fn impossible(&self, key: &str, found: impl std::fmt::Display, reason: impl Into<String>) -> LoadError {
         LoadError::KeyValue { key: self.name(key), found: found.to_string(), reason: reason.into() }
     }
 

@@ -81,10 +81,9 @@ impl Model {
     /// The chat template refuses the messages, or the tokenizer fails.
     pub fn tokenize(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
         let mut tokens = self.tokenizer.encode(&self.render(prompt)?, true)?;
-        if let Some(bos) = self.tokenizer.bos().filter(|_| self.tokenizer.add_bos()) {
-            if tokens.first() != Some(&bos) {
-                tokens.insert(0, bos);
-            }
+        let bos = self.tokenizer.bos().filter(|_| self.tokenizer.add_bos());
+        if let Some(bos) = bos.filter(|bos| tokens.first() != Some(bos)) {
+            tokens.insert(0, bos);
         }
         Ok(tokens)
     }

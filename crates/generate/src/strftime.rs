@@ -44,6 +44,7 @@ fn format_time(seconds: u64, format: &str) -> String {
             Some('H') => out += &format!("{:02}", seconds / 3600 % 24),
             Some('M') => out += &format!("{:02}", seconds / 60 % 60),
             Some('S') => out += &format!("{:02}", seconds % 60),
+            Some('%') => out.push('%'),
             Some(other) => out.extend(['%', other]),
             None => out.push('%'),
         }

@@ -97,6 +97,7 @@ impl ChatTemplate {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]
 fn failed(error: JinjaError) -> Error {
     // The error's alternative form spans several lines with the source around them.
     let reason = error.to_string().lines().collect::<Vec<_>>().join(" ");
@@ -108,7 +109,8 @@ fn raise_exception(message: String) -> Result<Value, JinjaError> {
 }
 
 /// Python's `json.dumps`, which unlike minijinja's own filter escapes nothing for HTML.
-fn to_json(value: Value, options: Kwargs) -> Result<String, JinjaError> {
+#[expect(clippy::needless_pass_by_value, reason = "the form that minijinja takes")]
+fn to_json(value: &Value, options: Kwargs) -> Result<String, JinjaError> {
     let indent: Option<usize> = options.get("indent")?;
     let failed = |error: serde_json::Error| JinjaError::new(ErrorKind::BadSerialization, error.to_string());
     let mut out = Vec::new();
@@ -119,7 +121,7 @@ fn to_json(value: Value, options: Kwargs) -> Result<String, JinjaError> {
             value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter)).map_err(failed)?;
         }
         None => {
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, PythonSpacing)).map_err(failed)?
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, PythonSpacing)).map_err(failed)?;
         }
     }
     options.assert_all_used()?;

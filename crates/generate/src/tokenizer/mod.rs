@@ -27,7 +27,7 @@ pub struct Tokenizer {
 #[derive(Debug)]
 enum Scheme {
     Spm(Spm),
-    ByteBpe(ByteBpe),
+    ByteBpe(Box<ByteBpe>),
 }
 
 /// `tokenizer.ggml.token_type`.
@@ -66,7 +66,7 @@ impl Tokenizer {
         let end_of_generation = turn_ends.into_iter().flatten().chain(named).collect();
         let scheme = match gguf.require("tokenizer.ggml.model", Gguf::get_str)? {
             "llama" => Scheme::Spm(Spm::from_gguf(gguf, &vocabulary, unknown)?),
-            "gpt2" => Scheme::ByteBpe(ByteBpe::from_gguf(gguf, &vocabulary)?),
+            "gpt2" => Scheme::ByteBpe(Box::new(ByteBpe::from_gguf(gguf, &vocabulary)?)),
             other => return Err(unusable(format!("its model is {other:?}; supported: llama, gpt2"))),
         };
         let is_spm = matches!(scheme, Scheme::Spm(_));
@@ -120,7 +120,7 @@ impl Tokenizer {
             match (fragment, &self.scheme) {
                 (Fragment::Special(id), _) => ids.push(id),
                 (Fragment::Text(text), Scheme::Spm(spm)) => {
-                    spm.encode(text, self.add_space_prefix && after_special, &mut ids)
+                    spm.encode(text, self.add_space_prefix && after_special, &mut ids);
                 }
                 (Fragment::Text(text), Scheme::ByteBpe(bpe)) => bpe.encode(text, &mut ids)?,
             }
