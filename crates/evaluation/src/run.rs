@@ -36,7 +36,7 @@ pub enum RunError {
     #[error("{reason}; asked of {role}: {question}")]
     Generate {
         /// How.
-        reason: Error,
+        reason: Box<Error>,
         /// Who was asked.
         role: String,
         /// What was asked.
@@ -87,6 +87,7 @@ impl<'a> Runner<'a> {
             let outcome = match self.answer(sample) {
                 Err(reason) if !matches!(reason, Error::PromptTooLong { .. }) => {
                     let (role, question) = sample.key();
+                    let reason = Box::new(reason);
                     return Err(RunError::Generate { reason, role: role.to_string(), question: question.to_string() });
                 }
                 outcome => outcome,

@@ -1,7 +1,11 @@
 //! The packages' tokenizers, quirks included.
 
 use crate::porter;
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    ops::Range,
+};
 
 /// Words of this length and shorter are not stemmed.
 const UNSTEMMED: usize = 3;
@@ -47,22 +51,28 @@ pub struct Tokens {
 impl Tokens {
     /// Lower-case words of a-z and 0-9, as `rouge_score` sees them.
     pub fn alphanumeric(text: &str, stemmed: bool) -> Tokens {
-        let mut tokens = Tokens::default();
+        let mut tokens = Tokens::with_capacity(text.len());
         let mut word = String::new();
         let mut range = 0..0;
+        let mut read = |at: usize, length: usize, letter: char| {
+            if letter.is_ascii_alphanumeric() {
+                range.start = if word.is_empty() { at } else { range.start };
+                range.end = at + length;
+                word.push(letter);
+            } else if !word.is_empty() {
+                tokens.push_word(&mut word, &range, stemmed);
+            }
+        };
         for (at, letter) in text.char_indices() {
-            // The Kelvin sign becomes a k, the dotted capital I an i and a separator.
-            for lower in letter.to_lowercase() {
-                if lower.is_ascii_alphanumeric() {
-                    range.start = if word.is_empty() { at } else { range.start };
-                    range.end = at + letter.len_utf8();
-                    word.push(lower);
-                } else {
-                    tokens.push_word(&mut word, &range, stemmed);
-                }
+            if letter.is_ascii() {
+                read(at, 1, letter.to_ascii_lowercase());
+            } else {
+                // The Kelvin sign becomes a k, the dotted capital I an i and a separator.
+                letter.to_lowercase().for_each(|lower| read(at, letter.len_utf8(), lower));
             }
         }
-        tokens.push_word(&mut word, &range, stemmed);
+        // What ends a text ends its last word.
+        read(text.len(), 0, ' ');
         tokens.end_sentence();
         tokens
     }
@@ -71,7 +81,7 @@ impl Tokens {
     ///
     /// A sentence of white space only is one empty token.
     pub fn dotted_sentences(text: &str, unit: Unit) -> Tokens {
-        let mut tokens = Tokens::default();
+        let mut tokens = Tokens::with_capacity(text.len());
         let mut start = 0;
         for sentence in text.split('.') {
             let end = start + sentence.len();
@@ -93,7 +103,7 @@ impl Tokens {
     ///
     /// A blank line, also one between a mark that ends a sentence and the next line, is one empty token.
     pub fn characters(text: &str) -> Tokens {
-        let mut tokens = Tokens::default();
+        let mut tokens = Tokens::with_capacity(text.len());
         let mut blank = text.starts_with(|first| is_space(first) && first != '\n');
         for (at, character) in text.trim_end_matches(is_space).char_indices() {
             let range = at..at + character.len_utf8();
@@ -122,6 +132,13 @@ impl Tokens {
         self.sentence_ends.iter().map(|&end| &values[std::mem::replace(&mut start, end)..end]).collect()
     }
 
+    /// Room for the tokens of a text of so many bytes.
+    fn with_capacity(bytes: usize) -> Tokens {
+        let tokens = bytes / 4 + 1;
+        let (ends, ranges) = (Vec::with_capacity(tokens), Vec::with_capacity(tokens));
+        Tokens { letters: String::with_capacity(bytes), ends, ranges, sentence_ends: Vec::new() }
+    }
+
     fn push(&mut self, token: &str, range: Range<usize>) {
         self.letters.push_str(token);
         self.ends.push(self.letters.len());
@@ -132,10 +149,8 @@ impl Tokens {
         if stemmed && word.len() > UNSTEMMED {
             porter::stem(word);
         }
-        if !word.is_empty() {
-            self.push(word, range.clone());
-            word.clear();
-        }
+        self.push(word, range.clone());
+        word.clear();
     }
 
     fn push_words(&mut self, text: &str, sentence: Range<usize>) {
@@ -181,12 +196,13 @@ impl Tokens {
 /// Numbers equal tokens alike, from 0 in the order of their first appearance.
 #[derive(Debug, Default)]
 pub struct Vocabulary<'a> {
-    ids: HashMap<&'a str, u32>,
+    ids: HashMap<&'a str, u32, BuildHasherDefault<WordHasher>>,
 }
 
 impl<'a> Vocabulary<'a> {
     /// The numbers of a text's tokens.
     pub fn ids(&mut self, tokens: &'a Tokens) -> Vec<u32> {
+        self.ids.reserve(tokens.ends.len());
         tokens
             .texts()
             .map(|token| {
@@ -199,5 +215,25 @@ impl<'a> Vocabulary<'a> {
     /// How many different tokens there are.
     pub fn len(&self) -> usize {
         self.ids.len()
+    }
+}
+
+/// Multiplies and rotates eight bytes at a time: words are short, and a map lives as long as one pair of texts.
+#[derive(Debug, Default)]
+struct WordHasher(u64);
+
+impl Hasher for WordHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut mix = |word: u64| self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
+        mix(rest.iter().fold(rest.len() as u64, |word, &byte| word << 8 | u64::from(byte)));
+    }
+
+    fn write_u8(&mut self, _end_of_text: u8) {}
+
+    fn finish(&self) -> u64 {
+        // The map takes its buckets from the low bits; the product's good ones are high.
+        self.0.rotate_left(32)
     }
 }
