@@ -5,8 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file that a folder's test rows are in, as RoleBench names it.
+/// The files that a folder's splits are in, as RoleBench names them.
 const TEST_FILE: &str = "test.jsonl";
+const TRAIN_FILE: &str = "train.jsonl";
 
 /// Why a file is refused.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +63,15 @@ pub enum FileError {
 /// # Errors
 /// The first file or line that cannot be read; a file or folder without rows.
 pub fn read_test(path: &Path) -> Result<Vec<Sample>, FileError> {
-    let test = path.join(TEST_FILE);
-    if test.is_file() { read_rows(&test) } else { read_rows(path) }
+    read_split(path, TEST_FILE)
+}
+
+/// Training rows: as [`read_test`], with `train.jsonl`.
+///
+/// # Errors
+/// As [`read_test`].
+pub fn read_train(path: &Path) -> Result<Vec<Sample>, FileError> {
+    read_split(path, TRAIN_FILE)
 }
 
 /// Rows of a file, or of all `*.jsonl` files of a folder, by name.
@@ -91,6 +99,11 @@ pub fn read_roles(folder: &Path) -> Result<Vec<Role>, FileError> {
     let role = |path: PathBuf| Role::from_json(&read_text(&path)?).map_err(|reason| FileError::Role { reason, path });
     let roles: Vec<Role> = files.map(role).collect::<Result<_, _>>()?;
     if roles.is_empty() { Err(FileError::NoRoles { path: folder.into() }) } else { Ok(roles) }
+}
+
+fn read_split(path: &Path, file: &str) -> Result<Vec<Sample>, FileError> {
+    let split = path.join(file);
+    if split.is_file() { read_rows(&split) } else { read_rows(path) }
 }
 
 fn read_file(path: &Path) -> Result<Vec<Sample>, FileError> {

@@ -4,7 +4,7 @@ mod print;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use evaluation::{Ledger, Runner, check_roles, read_roles, read_rows, read_test};
+use evaluation::{Ledger, Runner, check_roles, read_roles, read_rows, read_test, read_train};
 use generate::{Generator, Model};
 use rolebench::{Sample, draw, join, question_overlap, score};
 use roles::Language;
@@ -78,10 +78,10 @@ struct RunArguments {
 
 #[derive(Args)]
 struct LeaksArguments {
-    /// Training rows: a JSONL file, or a folder with *.jsonl files.
+    /// Training rows: a JSONL file, or a folder (its train.jsonl, or else all its *.jsonl files).
     #[arg(long, value_name = "PATH")]
     train: PathBuf,
-    /// Test rows: a JSONL file, or a folder with *.jsonl files.
+    /// Test rows: a JSONL file, or a folder (its test.jsonl, or else all its *.jsonl files).
     #[arg(long, value_name = "PATH")]
     test: PathBuf,
     /// Print one JSON object, with the shared questions.
@@ -165,6 +165,6 @@ fn run(arguments: &RunArguments) -> Result<()> {
 }
 
 fn leaks(arguments: &LeaksArguments) -> Result<()> {
-    let overlap = question_overlap(&read_rows(&arguments.train)?, &read_rows(&arguments.test)?);
+    let overlap = question_overlap(&read_train(&arguments.train)?, &read_test(&arguments.test)?);
     if arguments.json { print::json(&overlap) } else { print::overlap(&overlap) }
 }

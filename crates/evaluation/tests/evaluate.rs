@@ -163,6 +163,8 @@ fn leaks_are_counted() {
     assert_eq!(overlap["same_question"], 2);
     assert_eq!(overlap["same_role_and_question"], 1);
     assert_eq!(overlap["questions"], json!(["one"]));
+    let of_folders = evaluate(folder.path(), &["leaks", "--train", ".", "--test", ".", "--json"]);
+    assert_eq!(json(&of_folders), overlap);
     let text = String::from_utf8(evaluate(folder.path(), &arguments).stdout).expect("text");
     assert!(text.contains("2 of 3 (66.7 %)"), "{text}");
 }
