@@ -121,23 +121,22 @@ impl Cursor {
         }
     }
 
-    /// One row. Only text is split; a chat longer than a whole row loses its end.
+    /// One row. Only text is split; a chat fits into an empty row.
     fn fill(&mut self, documents: &[StoredDocument], context: usize, source: usize) -> Vec<Piece> {
         let (mut pieces, mut space) = (Vec::new(), context);
         while space > 0 {
             let document = self.order[self.next] as usize;
             let stored = &documents[document];
             let left = stored.positions() - self.used;
-            let fits = left <= space;
-            if !fits && !pieces.is_empty() && (!stored.splittable || space < MIN_PIECE) {
+            if left > space && !pieces.is_empty() && (!stored.splittable || space < MIN_PIECE) {
                 break;
             }
             let taken = left.min(space);
             pieces.push(Piece { source, document, positions: self.used..self.used + taken });
             space -= taken;
-            match fits || !stored.splittable {
-                true => self.advance(),
-                false => self.used += taken,
+            self.used += taken;
+            if self.used == stored.positions() {
+                self.advance();
             }
         }
         pieces

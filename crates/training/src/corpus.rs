@@ -59,6 +59,7 @@ enum Line {
     Text { text: String },
     Chat { messages: Vec<Message> },
     RoleBench { role: String, question: String, generated: Vec<String> },
+    Instruction { instruction: String, answer: String },
 }
 
 /// The roles of a folder `DIR/<id>/{role.json, dialogue.jsonl}`.
@@ -130,8 +131,9 @@ pub struct Examples {
     pub sha256: String,
 }
 
-/// Reads a JSONL file. RoleBench rows become one chat for each generated answer, under the system instruction of
-/// their role in `roles`.
+/// Reads a JSONL file of `{"text"}`, `{"messages"}`, `{"instruction", "answer"}` (a chat without system instruction)
+/// or `{"role", "question", "generated"}` lines. The last are RoleBench's: each generated answer becomes a chat under
+/// the system instruction of its role in `roles`.
 pub fn read_examples(path: &Path, roles: &RoleFolder) -> Result<Examples> {
     let content = std::fs::read_to_string(path).map_err(Error::io(path))?;
     let instructions: BTreeMap<&str, String> =
@@ -150,6 +152,10 @@ pub fn read_examples(path: &Path, roles: &RoleFolder) -> Result<Examples> {
         match parsed {
             Line::Text { text } => result.examples.push(Example::Text(text)),
             Line::Chat { messages } => result.examples.push(Example::Chat(messages)),
+            Line::Instruction { instruction, answer } => result.examples.push(Example::Chat(vec![
+                Message::new(Speaker::User, instruction),
+                Message::new(Speaker::Assistant, answer),
+            ])),
             Line::RoleBench { role, question, generated } => {
                 let Some(instruction) = instructions.get(role.trim()) else {
                     result.unknown_roles.insert(role);
@@ -219,6 +225,10 @@ pub struct Source {
     pub documents: Vec<StoredDocument>,
     /// Documents kept for evaluation.
     pub held_out: Vec<StoredDocument>,
+    /// Chats that were cut to the context's length.
+    pub cut: usize,
+    /// Chats left out because all their answers lay beyond the context.
+    pub dropped: usize,
     /// Names of RoleBench roles without a card.
     pub unknown_roles: BTreeSet<String>,
     tokens: Vec<u32>,
@@ -226,8 +236,14 @@ pub struct Source {
 
 impl Source {
     /// Reads and tokenizes what `spec` names, on rayon's current thread pool. `held_out` is the share of documents
-    /// kept for evaluation, chosen by a hash of the text or question.
-    pub fn load(spec: &SourceSpec, roles: &RoleFolder, tokenizer: &Tokenizer, held_out: f64) -> Result<Source> {
+    /// kept for evaluation, chosen by a hash of the text or question. Chats lose what lies beyond `context`.
+    pub fn load(
+        spec: &SourceSpec,
+        roles: &RoleFolder,
+        tokenizer: &Tokenizer,
+        held_out: f64,
+        context: usize,
+    ) -> Result<Source> {
         let found = match spec.path.to_str() {
             Some(ROLES) => Examples {
                 examples: roles.examples(held_out),
@@ -244,16 +260,23 @@ impl Source {
             sha256: found.sha256,
             documents: Vec::new(),
             held_out: Vec::new(),
+            cut: 0,
+            dropped: 0,
             unknown_roles: found.unknown_roles,
             tokens: Vec::new(),
         };
         for (example, document) in found.examples.iter().zip(&documents) {
-            if !document.trained.contains(&true) {
+            // A document of one token more than positions: the last is only predicted.
+            let limit = if document.splittable { usize::MAX } else { context + 1 };
+            let flagged = || document.tokens.iter().zip(&document.trained).take(limit);
+            let cut = document.tokens.len() > limit;
+            if !flagged().any(|(_, trained)| *trained) {
+                source.dropped += usize::from(cut);
                 continue;
             }
+            source.cut += usize::from(cut);
             let start = source.tokens.len();
-            let flagged = document.tokens.iter().zip(&document.trained);
-            source.tokens.extend(flagged.map(|(token, trained)| token | if *trained { TRAINED } else { 0 }));
+            source.tokens.extend(flagged().map(|(token, trained)| token | if *trained { TRAINED } else { 0 }));
             let stored = StoredDocument { range: start..source.tokens.len(), splittable: document.splittable };
             match is_held_out(example.key(), held_out) {
                 true => source.held_out.push(stored),
@@ -261,7 +284,7 @@ impl Source {
             }
         }
         if source.documents.is_empty() {
-            return Err(Error::Argument(format!("no document to train on in {}", source.name)));
+            return Err(Error::Argument(format!("no document to train on (--context {context}): {}", source.name)));
         }
         Ok(source)
     }

@@ -21,7 +21,7 @@ pub enum Error {
     },
     /// A line of a data file is neither text, nor a chat, nor a RoleBench row.
     #[error(
-        "line {line}: {reason}; expected {{\"text\"}}, {{\"messages\"}} or {{\"role\", \"question\", \"generated\"}}: {path}"
+        "line {line}: {reason}; a line has text, messages, instruction and answer, or role, question and generated: {path}"
     )]
     Line {
         /// Why the line is refused.
@@ -76,7 +76,7 @@ pub enum Error {
     #[error("the run was started with {argument} = {started}, now {now}; give the same value or another --out: {path}")]
     Resume {
         /// The argument that differs.
-        argument: &'static str,
+        argument: String,
         /// Its value in `train.json`.
         started: String,
         /// Its value now.

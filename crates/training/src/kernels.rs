@@ -32,12 +32,13 @@ macro_rules! vectorized {
     )*};
 }
 
-/// e to the power of `x`, within 2 units in the last place; 0 below -87, `x` must not exceed 88.
+/// e to the power of `x`, within 2 units in the last place; `x` must not exceed 88, below -87 it counts as -87.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // The sum with 1.5 * 2^23 leaves the rounded exponent in the low mantissa bits.
     const ROUND: f32 = 12_582_912.0;
-    let clamped = x.max(-87.0);
+    // Not `max`, whose rule for NaN costs the loops their vectors.
+    let clamped = if x > -87.0 { x } else { -87.0 };
     let rounded = clamped * std::f32::consts::LOG2_E + ROUND;
     let n = rounded - ROUND;
     let r = (clamped - n * 0.693_359_4) - n * -2.121_944_4e-4;
@@ -46,8 +47,13 @@ fn exp(x: f32) -> f32 {
         p = p * r + c;
     }
     let power = f32::from_bits(rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
-    let y = (p * r * r + r + 1.0) * power;
-    if x < -87.0 { 0.0 } else { y }
+    (p * r * r + r + 1.0) * power
+}
+
+#[inline(always)]
+fn sigmoid(x: f32) -> f32 {
+    let opposite = if x > -80.0 { -x } else { 80.0 };
+    1.0 / (1.0 + exp(opposite))
 }
 
 #[inline(always)]
@@ -147,7 +153,7 @@ vectorized! {
         let (seen, hidden) = row.split_at_mut(visible);
         hidden.fill(0.0);
         for v in seen.iter_mut() {
-            *v = exp((*v - log_sum).min(0.0));
+            *v = exp(*v - log_sum);
         }
     }
 
@@ -169,7 +175,7 @@ vectorized! {
         for (out, row) in out.chunks_exact_mut(width).zip(gate_up.chunks_exact(2 * width)) {
             let (gate, up) = row.split_at(width);
             for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
-                *out = g / (1.0 + exp((-g).min(80.0))) * u;
+                *out = g * sigmoid(g) * u;
             }
         }
     }
@@ -178,12 +184,11 @@ vectorized! {
     pub fn swiglu_backward(gate_up: &mut [f32], d_out: &[f32], width: usize) {
         for (row, d_out) in gate_up.chunks_exact_mut(2 * width).zip(d_out.chunks_exact(width)) {
             let (gate, up) = row.split_at_mut(width);
-            for ((g, u), &d) in gate.iter_mut().zip(up).zip(d_out) {
-                let sigmoid = 1.0 / (1.0 + exp((-*g).min(80.0)));
-                let silu = *g * sigmoid;
-                let d_gate = d * *u * (sigmoid + silu * (1.0 - sigmoid));
-                *u = d * silu;
-                *g = d_gate;
+            for ((gate, up), &d) in gate.iter_mut().zip(up).zip(d_out) {
+                let (g, u) = (*gate, *up);
+                let s = sigmoid(g);
+                *gate = d * u * s * (1.0 + g * (1.0 - s));
+                *up = d * g * s;
             }
         }
     }

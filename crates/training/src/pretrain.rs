@@ -19,6 +19,10 @@ use std::{fs, thread};
 /// Held-out positions of each source that an evaluation reads at most.
 const EVALUATION_POSITIONS: usize = 16_384;
 
+/// Arguments that a continued run must share with its beginning, as `train.json` names them.
+const FIXED: [&str; 11] =
+    ["init", "steps", "batch", "context", "lr", "warmup", "min_lr_ratio", "weight_decay", "clip", "seed", "held_out"];
+
 /// The arguments of `train pretrain`.
 #[derive(Clone, Debug, Serialize, clap::Args)]
 pub struct PretrainOptions {
@@ -105,23 +109,6 @@ impl PretrainOptions {
             threads => threads,
         }
     }
-
-    /// What a continued run must have in common with its beginning.
-    fn fixed(&self) -> [(&'static str, Value); 11] {
-        [
-            ("--config", json!(self.config)),
-            ("--init", json!(self.init)),
-            ("--steps", json!(self.steps)),
-            ("--batch", json!(self.batch)),
-            ("--context", json!(self.context)),
-            ("--lr", json!(self.lr)),
-            ("--warmup", json!(self.warmup)),
-            ("--min-lr-ratio", json!(self.min_lr_ratio)),
-            ("--weight-decay", json!(self.weight_decay)),
-            ("--clip", json!(self.clip)),
-            ("--seed", json!(self.seed)),
-        ]
-    }
 }
 
 /// How a run ended.
@@ -199,7 +186,10 @@ fn load_sources(
 ) -> Result<Vec<Source>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|e| Error::Argument(format!("--threads {threads}: {e}")))?;
-    pool.install(|| options.data.iter().map(|s| Source::load(s, roles, tokenizer, options.held_out)).collect())
+    pool.install(|| {
+        let load = |spec| Source::load(spec, roles, tokenizer, options.held_out, options.context);
+        options.data.iter().map(load).collect()
+    })
 }
 
 /// `train.json`: everything that decides the result.
@@ -217,13 +207,11 @@ fn record(options: &PretrainOptions, trainer: &Trainer, sources: &[Source]) -> V
             })
         })
         .collect();
-    let fixed: serde_json::Map<String, Value> = options.fixed().into_iter().map(|(k, v)| (k.into(), v)).collect();
     let mut hash = Sha256::new();
     hash.update(fs::read(options.tokenizer.join("tokenizer.json")).unwrap_or_default());
     json!({
         "program": concat!("train pretrain ", env!("CARGO_PKG_VERSION")),
         "arguments": options,
-        "fixed": fixed,
         "parameters": trainer.model.map.len,
         "model": trainer.model.config,
         "tokenizer_sha256": hex(hash),
@@ -235,28 +223,29 @@ fn check_same_run(record: &Value, run: &Path) -> Result<()> {
     let path = run.join("train.json");
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     let started: Value = serde_json::from_str(&text).map_err(Error::json(&path))?;
-    let differs = |argument, was: &Value, now: &Value| match was == now {
+    let must_equal = |argument: &str, was: &Value, now: &Value| match was == now {
         true => Ok(()),
-        false => Err(Error::Resume { argument, started: was.to_string(), now: now.to_string(), path: run.into() }),
+        false => Err(Error::Resume {
+            argument: argument.into(),
+            started: was.to_string(),
+            now: now.to_string(),
+            path: run.into(),
+        }),
     };
-    for argument in [
-        "--config",
-        "--init",
-        "--steps",
-        "--batch",
-        "--context",
-        "--lr",
-        "--warmup",
-        "--min-lr-ratio",
-        "--weight-decay",
-        "--clip",
-        "--seed",
-    ] {
-        differs(argument, &started["fixed"][argument], &record["fixed"][argument])?;
+    for name in FIXED {
+        let argument = format!("--{}", name.replace('_', "-"));
+        must_equal(&argument, &started["arguments"][name], &record["arguments"][name])?;
     }
-    differs("--tokenizer (sha256)", &started["tokenizer_sha256"], &record["tokenizer_sha256"])?;
-    differs("--preset or --config (the model)", &started["model"], &record["model"])?;
-    differs("--data, --roles or --held-out", &started["data"], &record["data"])
+    must_equal("--tokenizer (sha256)", &started["tokenizer_sha256"], &record["tokenizer_sha256"])?;
+    must_equal("--preset or --config (the model)", &started["model"], &record["model"])?;
+    let count = |data: &Value| data.as_array().map_or(0, Vec::len);
+    must_equal("number of --data", &count(&started["data"]).into(), &count(&record["data"]).into())?;
+    for i in 0..count(&record["data"]) {
+        for part in ["source", "weight", "sha256"] {
+            must_equal(&format!("--data {} ({part})", i + 1), &started["data"][i][part], &record["data"][i][part])?;
+        }
+    }
+    Ok(())
 }
 
 fn prepare_folder(run: &Path, trainer: &Trainer, tokenizer: &Tokenizer, record: &Value) -> Result<()> {
@@ -279,17 +268,20 @@ fn announce(options: &PretrainOptions, trainer: &Trainer, sources: &[Source], th
         let share = source.weight / total;
         let rows = (options.steps * options.batch as u64) as f64 * share;
         let epochs = rows * options.context as f64 / tokens as f64;
-        let long = |d: &&crate::corpus::StoredDocument| !d.splittable && d.positions() > options.context;
-        let long = source.documents.iter().filter(long).count();
         eprintln!(
-            "{}: {} documents, {:.2} M tokens, {} held out, {:.0} % of rows, about {epochs:.1} epochs{}",
+            "{}: {} documents, {:.2} M tokens, {} held out, {:.0} % of rows, about {epochs:.1} epochs",
             source.name,
             source.documents.len(),
             tokens as f64 / 1e6,
             source.held_out.len(),
             100.0 * share,
-            if long > 0 { format!(", {long} chats longer than a row lose their end") } else { String::new() },
         );
+        if source.cut > 0 || source.dropped > 0 {
+            let (cut, dropped) = (source.cut, source.dropped);
+            eprintln!(
+                "  longer than --context: {cut} chats lost their end, {dropped} were left out, their answers lost"
+            );
+        }
         if !source.unknown_roles.is_empty() {
             let names: Vec<&str> = source.unknown_roles.iter().map(String::as_str).take(5).collect();
             let count = source.unknown_roles.len();
