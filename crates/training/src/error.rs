@@ -51,7 +51,7 @@ pub enum Error {
     },
     /// The tokenizer cannot be trained, read or used.
     #[error("tokenizer: {0}")]
-    Tokenizer(String),
+    Tokenizer(Box<dyn std::error::Error + Send + Sync>),
     /// A checkpoint or weight file does not fit the model.
     #[error("tensor {name}: expected {expected:?}, found {found}: {path}")]
     Tensor {

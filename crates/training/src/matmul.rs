@@ -62,26 +62,27 @@ fn extent(rows: usize, columns: usize, stride: usize) -> usize {
 
 /// `out = scale * a * b`, or `out += scale * a * b`.
 pub fn matmul(out: MatrixMut<'_>, write: Write, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
+    let MatrixMut { data, rows, columns, row_stride } = out;
     assert!(
-        a.rows == out.rows && b.columns == out.columns && a.columns == b.rows,
+        a.rows == rows && b.columns == columns && a.columns == b.rows,
         "{} x {} times {} x {} into {} x {}",
         a.rows,
         a.columns,
         b.rows,
         b.columns,
-        out.rows,
-        out.columns
+        rows,
+        columns
     );
-    // SAFETY: the constructors checked that every view lies within its slice; `out` is borrowed mutably, so it
+    // SAFETY: the constructors checked that every view lies within its slice; `out` was borrowed mutably, so it
     // overlaps neither `a` nor `b`.
     unsafe {
         gemm(
-            out.rows,
-            out.columns,
+            rows,
+            columns,
             a.columns,
-            out.data.as_mut_ptr(),
+            data.as_mut_ptr(),
             1,
-            out.row_stride as isize,
+            row_stride as isize,
             write == Write::Add,
             a.data.as_ptr(),
             a.column_stride as isize,

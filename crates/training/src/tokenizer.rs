@@ -88,7 +88,7 @@ impl Tokenizer {
         for (token, id) in [(BOS, BOS_ID), (EOS, EOS_ID), (PAD, PAD_ID)] {
             if inner.token_to_id(token) != Some(id) {
                 let found = inner.token_to_id(token);
-                return Err(Error::Tokenizer(format!("{token} must have id {id}, has {found:?}")));
+                return Err(Error::Tokenizer(format!("{token} must have id {id}, has {found:?}").into()));
             }
         }
         inner.set_encode_special_tokens(true);
@@ -131,5 +131,5 @@ impl Tokenizer {
 }
 
 fn failed(source: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    Error::Tokenizer(source.to_string())
+    Error::Tokenizer(source)
 }
