@@ -6,12 +6,17 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// Text is not split for the sake of fewer positions than this at the end of a row.
 const MIN_PIECE: usize = 32;
 
+/// Chats under the same system instruction that share it in a row. More save little and make batches alike.
+const CHATS_TOGETHER: usize = 8;
+
 /// Fills rows of at most `context` positions with whole documents, each source in its own shuffled order.
+/// Chats under one system instruction come together and share its tokens.
 pub struct Sampler<'a> {
     sources: &'a [Source],
     cursors: Vec<Cursor>,
@@ -21,17 +26,17 @@ pub struct Sampler<'a> {
     step: u64,
 }
 
-/// A part of a document in a row.
+/// A part of a row: a part of a text, one chat, or chats that share their prefix.
 struct Piece {
-    source: usize,
-    document: usize,
+    documents: Vec<u32>,
+    /// Of the only document.
     positions: Range<usize>,
 }
 
 impl<'a> Sampler<'a> {
     /// A sampler that stands before step `step`. Earlier steps are played through without reading their tokens.
     pub fn new(sources: &'a [Source], batch: usize, context: usize, seed: u64, step: u64) -> Sampler<'a> {
-        let cursors = (0..sources.len()).map(|i| Cursor::new(&sources[i], seed, i as u64)).collect();
+        let cursors = (0..sources.len()).map(|i| Cursor::new(&sources[i].documents, context, seed, i as u64)).collect();
         let mut sampler = Sampler { sources, cursors, batch, context, seed, step: 0 };
         for _ in 0..step {
             sampler.next_pieces();
@@ -44,7 +49,8 @@ impl<'a> Sampler<'a> {
         self.cursors.iter().map(|c| c.epoch).collect()
     }
 
-    fn next_pieces(&mut self) -> Vec<Vec<Piece>> {
+    /// For each row of the next step its source and pieces.
+    fn next_pieces(&mut self) -> Vec<(usize, Vec<Piece>)> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(self.step + 1);
         self.step += 1;
@@ -58,7 +64,7 @@ impl<'a> Sampler<'a> {
                     point < 0.0
                 });
                 let source = chosen.unwrap_or(last);
-                self.cursors[source].fill(&self.sources[source].documents, self.context, source)
+                (source, self.cursors[source].fill(&self.sources[source].documents, self.context))
             })
             .collect()
     }
@@ -69,74 +75,112 @@ impl Iterator for Sampler<'_> {
 
     /// The rows of the next step. It never ends.
     fn next(&mut self) -> Option<Vec<Pack>> {
-        let rows = self.next_pieces();
-        Some(
-            rows.into_iter()
-                .map(|pieces| {
-                    let mut pack = Pack::default();
-                    for piece in pieces {
-                        let source = &self.sources[piece.source];
-                        let (tokens, targets) = source.read(&source.documents[piece.document], piece.positions);
-                        pack.push(tokens, targets);
-                    }
-                    pack
-                })
-                .collect(),
-        )
+        let rows = self.next_pieces().into_iter().map(|(source, pieces)| {
+            let mut pack = Pack::default();
+            for piece in &pieces {
+                push(&mut pack, &self.sources[source], piece);
+            }
+            pack
+        });
+        Some(rows.collect())
     }
 }
 
-/// A place in a source's documents, which are shuffled anew for each epoch.
+/// Adds what `piece` names; chats that share a prefix follow it once.
+fn push(pack: &mut Pack, source: &Source, piece: &Piece) {
+    let document = |index: &u32| &source.documents[*index as usize];
+    if let [only] = piece.documents.as_slice() {
+        let (tokens, targets) = source.read(document(only), piece.positions.clone());
+        pack.push(tokens, targets);
+        return;
+    }
+    let mut prefix = 0..0;
+    for index in &piece.documents {
+        let chat = document(index);
+        if prefix.is_empty() {
+            let (tokens, targets) = source.read(chat, 0..chat.prefix);
+            prefix = pack.push(tokens, targets);
+        }
+        let (tokens, targets) = source.read(chat, chat.prefix..chat.positions());
+        pack.push_after(prefix.clone(), tokens, targets);
+    }
+}
+
+/// A place in a source's documents, which are bundled and shuffled anew for each epoch.
 struct Cursor {
-    order: Vec<u32>,
+    /// Each a text, a chat, or chats that share a prefix and fit into a row.
+    bundles: Vec<Bundle>,
     next: usize,
-    /// Positions of the next document that earlier rows have used.
+    /// Positions of the next bundle that earlier rows have used.
     used: usize,
     epoch: u64,
+    context: usize,
     seed: u64,
     stream: u64,
 }
 
+struct Bundle {
+    documents: Vec<u32>,
+    positions: usize,
+}
+
 impl Cursor {
-    fn new(source: &Source, seed: u64, index: u64) -> Cursor {
-        let order = (0..source.documents.len() as u32).collect();
-        let mut cursor = Cursor { order, next: 0, used: 0, epoch: 0, seed, stream: index << 32 };
-        cursor.shuffle();
+    fn new(documents: &[StoredDocument], context: usize, seed: u64, index: u64) -> Cursor {
+        let mut cursor = Cursor { bundles: vec![], next: 0, used: 0, epoch: 0, context, seed, stream: index << 32 };
+        cursor.shuffle(documents);
         cursor
     }
 
-    fn shuffle(&mut self) {
+    fn shuffle(&mut self, documents: &[StoredDocument]) {
         let mut rng = ChaCha8Rng::seed_from_u64(!self.seed);
         rng.set_stream(self.stream + self.epoch);
-        self.order.sort_unstable();
-        self.order.shuffle(&mut rng);
+        let mut order: Vec<u32> = (0..documents.len() as u32).collect();
+        order.shuffle(&mut rng);
+        let mut open: HashMap<u32, usize> = HashMap::new();
+        self.bundles.clear();
+        for index in order {
+            let document = &documents[index as usize];
+            let own = document.positions() - document.prefix;
+            if let Some(group) = document.group {
+                let last = open.get(&group).map(|&i| &mut self.bundles[i]);
+                let fitting = |b: &&mut Bundle| b.documents.len() < CHATS_TOGETHER && b.positions + own <= self.context;
+                if let Some(bundle) = last.filter(fitting) {
+                    bundle.documents.push(index);
+                    bundle.positions += own;
+                    continue;
+                }
+                open.insert(group, self.bundles.len());
+            }
+            self.bundles.push(Bundle { documents: vec![index], positions: document.positions() });
+        }
+        self.bundles.shuffle(&mut rng);
     }
 
-    fn advance(&mut self) {
+    fn advance(&mut self, documents: &[StoredDocument]) {
         (self.next, self.used) = (self.next + 1, 0);
-        if self.next == self.order.len() {
+        if self.next == self.bundles.len() {
             self.next = 0;
             self.epoch += 1;
-            self.shuffle();
+            self.shuffle(documents);
         }
     }
 
-    /// One row. Only text is split; a chat fits into an empty row.
-    fn fill(&mut self, documents: &[StoredDocument], context: usize, source: usize) -> Vec<Piece> {
+    /// One row. Only text is split; everything else fits into an empty row.
+    fn fill(&mut self, documents: &[StoredDocument], context: usize) -> Vec<Piece> {
         let (mut pieces, mut space) = (Vec::new(), context);
         while space > 0 {
-            let document = self.order[self.next] as usize;
-            let stored = &documents[document];
-            let left = stored.positions() - self.used;
-            if left > space && !pieces.is_empty() && (!stored.splittable || space < MIN_PIECE) {
+            let bundle = &self.bundles[self.next];
+            let splittable = documents[bundle.documents[0] as usize].splittable;
+            let left = bundle.positions - self.used;
+            if left > space && !pieces.is_empty() && (!splittable || space < MIN_PIECE) {
                 break;
             }
             let taken = left.min(space);
-            pieces.push(Piece { source, document, positions: self.used..self.used + taken });
+            pieces.push(Piece { documents: bundle.documents.clone(), positions: self.used..self.used + taken });
             space -= taken;
             self.used += taken;
-            if self.used == stored.positions() {
-                self.advance();
+            if self.used == bundle.positions {
+                self.advance(documents);
             }
         }
         pieces
@@ -155,10 +199,11 @@ pub fn held_out_rows(source: &Source, context: usize, limit: usize) -> Vec<Pack>
         total += positions;
         let (tokens, targets) = source.read(document, 0..positions);
         match rows.last_mut() {
-            Some(row) if row.tokens.len() + positions <= context => row.push(tokens, targets),
+            Some(row) if row.tokens.len() + positions <= context => _ = row.push(tokens, targets),
             _ => {
-                rows.push(Pack::default());
-                rows.last_mut().expect("just pushed").push(tokens, targets);
+                let mut row = Pack::default();
+                row.push(tokens, targets);
+                rows.push(row);
             }
         }
     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use roles::{Exchange, Message, Role, Speaker};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -204,6 +204,10 @@ pub struct StoredDocument {
     range: Range<usize>,
     /// See [`Document::splittable`].
     pub splittable: bool,
+    /// See [`Document::prefix`].
+    pub prefix: usize,
+    /// The same number for documents of the source with the same prefix; none without a prefix.
+    pub group: Option<u32>,
 }
 
 impl StoredDocument {
@@ -265,6 +269,7 @@ impl Source {
             unknown_roles: found.unknown_roles,
             tokens: Vec::new(),
         };
+        let mut groups: HashMap<&[u32], u32> = HashMap::new();
         for (example, document) in found.examples.iter().zip(&documents) {
             // A document of one token more than positions: the last is only predicted.
             let limit = if document.splittable { usize::MAX } else { context + 1 };
@@ -277,7 +282,15 @@ impl Source {
             source.cut += usize::from(cut);
             let start = source.tokens.len();
             source.tokens.extend(flagged().map(|(token, trained)| token | if *trained { TRAINED } else { 0 }));
-            let stored = StoredDocument { range: start..source.tokens.len(), splittable: document.splittable };
+            let stored = StoredDocument {
+                range: start..source.tokens.len(),
+                splittable: document.splittable,
+                prefix: document.prefix,
+                group: (document.prefix > 0).then(|| {
+                    let next = groups.len() as u32;
+                    *groups.entry(&document.tokens[..document.prefix]).or_insert(next)
+                }),
+            };
             match is_held_out(example.key(), held_out) {
                 true => source.held_out.push(stored),
                 false => source.documents.push(stored),

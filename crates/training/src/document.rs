@@ -52,6 +52,8 @@ pub struct Document {
     pub trained: Vec<bool>,
     /// Whether the document may be continued in another row: text may, a chat may not.
     pub splittable: bool,
+    /// How many leading tokens are the system instruction, which other chats may share.
+    pub prefix: usize,
 }
 
 impl Document {
@@ -79,6 +81,9 @@ impl Document {
             } else {
                 document.push(tokenizer.encode(&format!("{separator}{header}{content}"))?, false);
                 document.push([EOS_ID], false);
+            }
+            if i == 0 && message.speaker == Speaker::System {
+                document.prefix = document.tokens.len();
             }
         }
         Ok(document)

@@ -91,7 +91,7 @@ impl<'a> Oracle<'a> {
     /// The summed loss; every document is a model call of its own.
     fn loss(&self, pack: &Pack) -> Result<Tensor> {
         let mut total = Tensor::zeros((), DType::F64, &Device::Cpu)?;
-        for segment in &pack.segments {
+        for segment in pack.segments.iter().map(|s| s.tokens.clone()) {
             let picked: Vec<u32> =
                 (0..segment.len()).filter(|&i| pack.targets[segment.start + i] != IGNORE).map(|i| i as u32).collect();
             if picked.is_empty() {
@@ -172,12 +172,55 @@ fn documents_of_a_pack_do_not_see_each_other() {
     let whole = pack(50, 5);
     let mut work = Workspace::default();
     let logits = model.logits(&weights, &mut work, &whole);
-    for segment in &whole.segments {
+    for segment in whole.segments.iter().map(|s| s.tokens.clone()) {
         let mut alone = Pack::default();
         alone.push(whole.tokens[segment.clone()].to_vec(), whole.targets[segment.clone()].to_vec());
         let expected = model.logits(&weights, &mut work, &alone);
         let found = &logits[segment.start * 50..segment.end * 50];
         let worst = found.iter().zip(&expected).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
         assert!(worst <= 1e-4, "{segment:?}: {worst}");
+    }
+}
+
+#[test]
+fn chats_that_share_a_prefix_have_the_gradients_of_whole_chats() {
+    let (model, weights) = tiny_model(true);
+    let documents = pack(50, 6);
+    let [instruction, parts @ ..] = documents.segments.as_slice() else { unreachable!() };
+    let tokens = |range: &std::ops::Range<usize>| documents.tokens[range.clone()].to_vec();
+    let targets = |range: &std::ops::Range<usize>| documents.targets[range.clone()].to_vec();
+    let instruction = [tokens(&instruction.tokens), (1..20).collect()].concat();
+    let ignored = vec![IGNORE; instruction.len()];
+
+    let (mut shared, mut whole) = (Pack::default(), Pack::default());
+    shared.push([3, 4, 5], [4, 5, 6]);
+    whole.push([3, 4, 5], [4, 5, 6]);
+    let prefix = shared.push(instruction.clone(), ignored.clone());
+    for part in parts {
+        shared.push_after(prefix.clone(), tokens(&part.tokens), targets(&part.tokens));
+        whole.push(
+            [instruction.clone(), tokens(&part.tokens)].concat(),
+            [ignored.clone(), targets(&part.tokens)].concat(),
+        );
+    }
+    // Moved to another place in a longer pack, as the trainer does.
+    let mut moved = Pack::default();
+    moved.append(&shared);
+    moved.append(&shared);
+    let mut work = Workspace::default();
+    let mut run = |pack: &Pack, scale: f32| {
+        let mut gradient = vec![0.0; model.map.len];
+        let loss = model.loss_and_gradient(&weights, &mut gradient, &mut work, pack, scale);
+        (loss * f64::from(scale), gradient.into_iter().map(f64::from).collect::<Vec<f64>>())
+    };
+    let (expected_loss, expected) = run(&whole, 1.0);
+    for (pack, scale) in [(&shared, 1.0), (&moved, 0.5)] {
+        let (loss, gradient) = run(pack, scale);
+        assert!((loss - expected_loss).abs() <= 1e-5 * expected_loss, "{loss} {expected_loss}");
+        for tensor in &model.map.tensors {
+            let found: Vec<f32> = gradient[tensor.range.clone()].iter().map(|&g| g as f32).collect();
+            let error = relative_error(&found, &expected[tensor.range.clone()]);
+            assert!(error <= 1e-4, "{}: relative error {error:.2e}", tensor.name);
+        }
     }
 }

@@ -67,7 +67,7 @@ fn chats_are_whole_and_train_only_their_answers() {
     let sources = sources(&[chats()], 0.0);
     for rows in Sampler::new(&sources, 2, CONTEXT, 1, 0).take(20) {
         for row in &rows {
-            for segment in &row.segments {
+            for segment in row.segments.iter().map(|s| s.tokens.clone()) {
                 assert_eq!(row.tokens[segment.start], BOS_ID);
                 assert_eq!(row.targets[segment.end - 1], EOS_ID);
                 let trained = row.targets[segment.clone()].iter().filter(|&&t| t != IGNORE).count();
@@ -92,11 +92,47 @@ fn held_out_documents_are_never_trained() {
     let source = &sources[0];
     assert_eq!(source.documents.len() + source.held_out.len(), 40);
     let starts = |rows: &[Pack]| -> Vec<Vec<u32>> {
-        let segments = rows.iter().flat_map(|r| r.segments.iter().map(|s| r.tokens[s.clone()].to_vec()));
+        let segments = rows.iter().flat_map(|r| r.segments.iter().map(|s| r.tokens[s.tokens.clone()].to_vec()));
         segments.filter(|s| s[0] == BOS_ID && s.len() > 2).map(|s| s[1..3].to_vec()).collect()
     };
     let held_out = starts(&held_out_rows(source, CONTEXT, usize::MAX));
     assert!(held_out.len() > 4, "{}", held_out.len());
     let trained: Vec<Pack> = Sampler::new(&sources, 1, CONTEXT, 1, 0).take(200).flatten().collect();
     assert!(starts(&trained).iter().all(|start| !held_out.contains(start)));
+}
+
+#[test]
+fn chats_under_one_instruction_share_its_tokens_and_come_once_an_epoch() {
+    let chat = |i: usize| {
+        let message = |role: &str, content: String| format!("{{\"role\": \"{role}\", \"content\": \"{content}\"}}");
+        let system = message("system", ["Be A", "Be B", "Be C"][i % 3].into());
+        let messages = [system, message("user", "Q".into()), message("assistant", format!("{i:03}"))];
+        format!("{{\"messages\": [{}]}}", messages.join(", "))
+    };
+    let tokenizer = Tokenizer::train(&["### Instruction:\n### Input:\n### Response:\n".repeat(3)], 300).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chats.jsonl");
+    fs::write(&path, (0..100).map(chat).collect::<Vec<_>>().join("\n")).unwrap();
+    let spec = SourceSpec { path, weight: 1.0 };
+    let source = Source::load(&spec, &RoleFolder::default(), &tokenizer, 0.0, 200).unwrap();
+    let (chats, mut read) = (source.documents.len(), 0);
+    let sources = [source];
+    let mut sampler = Sampler::new(&sources, 1, 200, 4, 0);
+    let mut answers: BTreeMap<Vec<u32>, usize> = BTreeMap::new();
+    for row in sampler.by_ref().take(9).flatten() {
+        assert!(row.tokens.len() <= 200);
+        read += row.tokens.len();
+        for segment in row.segments.iter().filter(|s| !s.prefix.is_empty()) {
+            let whole = [&row.tokens[segment.prefix.clone()], &row.tokens[segment.tokens.clone()]].concat();
+            let text = tokenizer.decode(&whole).unwrap();
+            assert!(text.starts_with("<s>### Instruction:\nBe "), "{text}");
+            let answer = &row.targets[segment.tokens.clone()];
+            let answer: Vec<u32> = answer.iter().copied().filter(|&t| t != IGNORE).collect();
+            let number: usize = tokenizer.decode(&answer[..3]).unwrap().parse().unwrap();
+            assert!(text.contains(["Be A", "Be B", "Be C"][number % 3]), "{text}");
+            *answers.entry(answer).or_default() += 1;
+        }
+    }
+    assert_eq!((chats, sampler.epochs()[0]), (100, 0));
+    assert!(answers.len() > 60 && answers.values().all(|&n| n == 1), "{} of {read} tokens", answers.len());
 }

@@ -119,7 +119,9 @@ impl Model {
         let (half, heads) = (c.head_dim() / 2, c.num_attention_heads + c.num_key_value_heads);
         let width = c.query_size() + 2 * c.key_size();
         for segment in &pack.segments {
-            for (position, row) in qkv[segment.start * width..segment.end * width].chunks_exact_mut(width).enumerate() {
+            let rows = &mut qkv[segment.tokens.start * width..segment.tokens.end * width];
+            for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+                let position = segment.prefix.len() + i;
                 let angles = position * half..(position + 1) * half;
                 kernels::rotate_row(row, heads, &self.cos[angles.clone()], &self.sin[angles], direction);
             }

@@ -26,17 +26,50 @@ pub struct Pack {
     pub tokens: Vec<u32>,
     /// For each of them the token that should follow, or [`IGNORE`].
     pub targets: Vec<u32>,
-    /// One range of `tokens` for each document, in order and without gaps.
-    pub segments: Vec<Range<usize>>,
+    /// The documents, in order and without gaps.
+    pub segments: Vec<Segment>,
+}
+
+/// A document of a [`Pack`], or one that continues an earlier segment. Several may continue the same segment: chats
+/// under one system instruction need it only once, and loss and gradients are those of the whole chats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Its places in the pack.
+    pub tokens: Range<usize>,
+    /// The places of the segment that it continues; empty where the document starts here.
+    pub prefix: Range<usize>,
+}
+
+impl Segment {
+    /// Tokens that its last token sees.
+    pub fn context(&self) -> usize {
+        self.prefix.len() + self.tokens.len()
+    }
 }
 
 impl Pack {
-    /// Adds a document: what is read and what should follow each token.
-    pub fn push(&mut self, tokens: impl IntoIterator<Item = u32>, targets: impl IntoIterator<Item = u32>) {
+    /// Adds a document: what is read and what should follow each token. Returns its places.
+    pub fn push(
+        &mut self,
+        tokens: impl IntoIterator<Item = u32>,
+        targets: impl IntoIterator<Item = u32>,
+    ) -> Range<usize> {
+        self.push_after(0..0, tokens, targets)
+    }
+
+    /// Adds the continuation of the segment at `prefix`.
+    pub fn push_after(
+        &mut self,
+        prefix: Range<usize>,
+        tokens: impl IntoIterator<Item = u32>,
+        targets: impl IntoIterator<Item = u32>,
+    ) -> Range<usize> {
         let start = self.tokens.len();
         self.tokens.extend(tokens);
         self.targets.extend(targets);
-        self.segments.push(start..self.tokens.len());
+        let tokens = start..self.tokens.len();
+        self.segments.push(Segment { tokens: tokens.clone(), prefix });
+        tokens
     }
 
     /// Adds all documents of `other`.
@@ -44,7 +77,9 @@ impl Pack {
         let start = self.tokens.len();
         self.tokens.extend_from_slice(&other.tokens);
         self.targets.extend_from_slice(&other.targets);
-        self.segments.extend(other.segments.iter().map(|s| start + s.start..start + s.end));
+        let moved = |range: &Range<usize>| if range.is_empty() { 0..0 } else { start + range.start..start + range.end };
+        self.segments
+            .extend(other.segments.iter().map(|s| Segment { tokens: moved(&s.tokens), prefix: moved(&s.prefix) }));
     }
 
     /// How many positions are trained on.
@@ -116,7 +151,7 @@ impl Model {
         if let Some(token) = pack.tokens.iter().find(|&&t| t >= vocab) {
             return Err(Error::Argument(format!("token {token} is not in the vocabulary of {vocab}")));
         }
-        let longest = pack.segments.iter().map(Range::len).max().unwrap_or(0);
+        let longest = pack.segments.iter().map(Segment::context).max().unwrap_or(0);
         let limit = self.config.max_position_embeddings;
         if longest > limit {
             return Err(Error::Argument(format!("a document of {longest} tokens in a context of {limit}")));
