@@ -15,7 +15,10 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 /// The most exchanges under one system instruction.
-const MOST: usize = 5;
+const MOST: usize = 6;
+/// How often a pass holds an answer to a question that the page suggests, and one of small talk: visitors ask these first.
+const SUGGESTED: usize = 4;
+const SMALL_TALK: usize = 2;
 
 /// Writes `copies` differently shuffled and cut passes over the data of every role in `data` to `out`.
 pub fn write(data: &Path, out: &Path, copies: u64, seed: u64) -> Result<()> {
@@ -71,9 +74,14 @@ fn lessons(data: &Path) -> Result<Vec<(Role, Vec<Exchange>)>> {
         let folder = data.join("roles").join(id);
         let role = Role::from_json(&fs::read_to_string(folder.join("role.json"))?)
             .with_context(|| folder.display().to_string())?;
-        let mut exchanges = answers.remove(&role.name).unwrap_or_default();
+        let mut exchanges = Vec::new();
+        for exchange in answers.remove(&role.name).unwrap_or_default() {
+            let often = if role.suggested_questions.contains(&exchange.user) { SUGGESTED } else { 1 };
+            exchanges.extend(std::iter::repeat_n(exchange, often));
+        }
         for line in fs::read_to_string(folder.join("dialogue.jsonl"))?.lines() {
-            exchanges.push(serde_json::from_str(line).with_context(|| folder.display().to_string())?);
+            let exchange: Exchange = serde_json::from_str(line).with_context(|| folder.display().to_string())?;
+            exchanges.extend(std::iter::repeat_n(exchange, SMALL_TALK));
         }
         lessons.push((role, exchanges));
     }

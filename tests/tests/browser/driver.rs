@@ -1,0 +1,165 @@
+//! One Chromium under one chromedriver, each on ports and folders of its own.
+
+use anyhow::{Context, Result, bail};
+use fantoccini::elements::Element;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long anything on the page may take before the test gives up; no test measures speed by it.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A browser window with the page open.
+pub struct Browser {
+    client: Client,
+    driver: Child,
+    page: String,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Opens `page` in a new window of this width.
+    pub async fn open(page: &str, width: u32) -> Result<Browser> {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start chromedriver; `cargo xtask setup` installs it")?;
+        let profile = tempfile::tempdir()?;
+        let client = connect(port, width, profile.path()).await?;
+        let browser = Browser { client, driver, page: page.to_string(), _profile: profile };
+        browser.client.goto(page).await?;
+        Ok(browser)
+    }
+
+    /// The page's address.
+    pub fn page(&self) -> &str {
+        &self.page
+    }
+
+    /// Ends the browser and its driver.
+    pub async fn close(mut self) {
+        let _ = self.client.clone().close().await;
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+
+    /// The first element with this `data-testid`, awaited.
+    pub async fn find(&self, testid: &str) -> Result<Element> {
+        self.select(&format!("[data-testid=\"{testid}\"]")).await
+    }
+
+    /// The first element that a CSS selector finds, awaited.
+    pub async fn select(&self, css: &str) -> Result<Element> {
+        let waiting = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css));
+        waiting.await.with_context(|| format!("nothing matches {css}"))
+    }
+
+    /// Clicks what a CSS selector finds, scrolled into view.
+    pub async fn click(&self, css: &str) -> Result<()> {
+        let element = self.select(css).await?;
+        let script = "arguments[0].scrollIntoView({block: 'center'})";
+        self.client.execute(script, vec![serde_json::to_value(&element)?]).await?;
+        Ok(element.click().await?)
+    }
+
+    /// Clicks the element with this `data-testid` if it is there at this very moment.
+    pub async fn click_now(&self, testid: &str) -> Result<()> {
+        Ok(self.client.find(Locator::Css(&format!("[data-testid=\"{testid}\"]"))).await?.click().await?)
+    }
+
+    /// How many elements have this `data-testid`.
+    pub async fn count(&self, testid: &str) -> Result<usize> {
+        Ok(self.client.find_all(Locator::Css(&format!("[data-testid=\"{testid}\"]"))).await?.len())
+    }
+
+    /// The text of the last element with this `data-testid`, once `wanted` holds of it.
+    pub async fn text_when(&self, testid: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let mut last = String::new();
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < until {
+            let found = self.client.find_all(Locator::Css(&format!("[data-testid=\"{testid}\"]"))).await?;
+            if let Some(element) = found.last() {
+                // The page may have replaced the element meanwhile; then the next look finds the new one.
+                last = element.text().await.unwrap_or_default();
+                if wanted(&last) {
+                    return Ok(last);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("{testid} never became as wanted; at last it said {last:?}")
+    }
+
+    /// Runs the body of an async function in the page and returns what it returns; its errors come as `{error, kind}`.
+    pub async fn script(&self, body: &str, arguments: Vec<Value>) -> Result<Value> {
+        let whole = format!(
+            "const done = arguments[arguments.length - 1]; const args = [...arguments].slice(0, -1);
+             (async () => {{ {body} }})().then(
+                 value => done(value === undefined ? null : value),
+                 error => done({{error: String(error && error.message || error), kind: error && error.kind || null}}))"
+        );
+        Ok(self.client.execute_async(&whole, arguments).await?)
+    }
+
+    /// Waits until the page's programming interface is ready.
+    pub async fn ready(&self) -> Result<()> {
+        let body = "for (let i = 0; i < 1200 && !window.rolellm; i++) await new Promise(r => setTimeout(r, 50));
+                    await window.rolellm.ready; return true";
+        match self.script(body, vec![]).await? {
+            Value::Bool(true) => Ok(()),
+            other => bail!("window.rolellm.ready failed: {other}"),
+        }
+    }
+
+    /// Generates through the programming interface.
+    pub async fn generate(&self, request: Value) -> Result<Value> {
+        self.script("return await window.rolellm.generate(args[0])", vec![request]).await
+    }
+
+    /// What the page shows, for a failed test.
+    pub async fn report(&self) -> String {
+        let text = self.client.execute("return document.body.innerText", vec![]).await.unwrap_or_default();
+        format!("the page showed:\n{}", text.as_str().unwrap_or("nothing"))
+    }
+}
+
+async fn connect(port: u16, width: u32, profile: &std::path::Path) -> Result<Client> {
+    let arguments = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--lang=en-US",
+    ];
+    let mut arguments: Vec<String> = arguments.map(String::from).to_vec();
+    arguments.push(format!("--user-data-dir={}", profile.display()));
+    arguments.push(format!("--window-size={width},900"));
+    // Chromium's window is never narrower than 500 pixels; a phone is emulated.
+    let mut options = json!({ "args": arguments });
+    if width < 500 {
+        options["mobileEmulation"] = json!({ "deviceMetrics": { "width": width, "height": 780, "pixelRatio": 2.0 } });
+    }
+    let capabilities = json!({ "goog:chromeOptions": options, "timeouts": { "script": 120_000 } });
+    let Value::Object(capabilities) = capabilities else { unreachable!("written as an object above") };
+    let address = format!("http://127.0.0.1:{port}");
+    let mut last = None;
+    for _ in 0..100 {
+        match ClientBuilder::new(HttpConnector::new()).capabilities(capabilities.clone()).connect(&address).await {
+            Ok(client) => return Ok(client),
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bail!("chromedriver did not answer: {last:?}")
+}

@@ -1,0 +1,73 @@
+//! The page in headless Chromium, as a visitor uses it. `cargo xtask test` serves it and sets `ROLELLM_PAGE`.
+
+mod driver;
+mod visit;
+
+use anyhow::Result;
+use driver::Browser;
+
+/// Runs `visit` in a fresh browser window of this width; without a served page there is nothing to look at.
+fn in_browser(width: u32, visit: impl AsyncFnOnce(&Browser) -> Result<()>) {
+    let Ok(page) = std::env::var("ROLELLM_PAGE") else {
+        eprintln!("skipped: set ROLELLM_PAGE to the address of a served page");
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let outcome = runtime.block_on(async {
+        let browser = Browser::open(&page, width).await?;
+        let outcome = visit(&browser).await;
+        if outcome.is_err() {
+            eprintln!("{}", browser.report().await);
+        }
+        browser.close().await;
+        outcome
+    });
+    if let Err(error) = outcome {
+        panic!("{error:?}");
+    }
+}
+
+#[test]
+fn a_visitor_talks_to_a_character() {
+    in_browser(1280, visit::talk);
+}
+
+#[test]
+fn stop_keeps_what_was_said() {
+    in_browser(1280, visit::stop);
+}
+
+#[test]
+fn the_loaded_model_is_scored_in_the_page() {
+    in_browser(1280, visit::evaluate);
+}
+
+#[test]
+fn bad_models_are_refused_in_words_and_the_page_goes_on() {
+    in_browser(1280, visit::bad_models);
+}
+
+#[test]
+fn a_card_without_a_name_is_refused_and_a_good_one_is_taken() {
+    in_browser(1280, visit::cards);
+}
+
+#[test]
+fn a_prompt_longer_than_the_context_is_refused_with_both_numbers() {
+    in_browser(1280, visit::long_prompt);
+}
+
+#[test]
+fn stories260k_gives_the_same_text_as_natively() {
+    in_browser(1280, visit::golden);
+}
+
+#[test]
+fn nothing_overflows_a_narrow_screen_in_either_language() {
+    in_browser(360, visit::narrow);
+}
+
+#[test]
+fn the_demo_model_gives_the_same_tokens_as_natively() {
+    in_browser(1280, visit::same_as_native);
+}
