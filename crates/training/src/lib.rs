@@ -10,6 +10,7 @@ pub mod kernels;
 pub mod matmul;
 pub mod metrics;
 pub mod model;
+pub mod muon;
 pub mod optimizer;
 pub mod parameters;
 pub mod pretrain;

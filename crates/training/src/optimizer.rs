@@ -1,7 +1,9 @@
-//! Data-parallel training steps: threads share the batch, AdamW shares the weights.
+//! Data-parallel training steps: threads share the batch, then the update of the weights.
 
 use crate::kernels::{self, AdamwRates};
 use crate::model::{Model, Pack, Workspace};
+use crate::muon;
+use std::ops::Range;
 use std::thread;
 
 /// Tokens that one thread pushes through the model at a time; bounds the activations' memory.
@@ -9,12 +11,25 @@ const TOKENS_AT_ONCE: usize = 2048;
 /// Values that one thread reduces and updates at a time.
 const CHUNK: usize = 1 << 16;
 
-/// AdamW's constants.
+/// How gradients become updates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// AdamW for everything.
+    #[default]
+    Adamw,
+    /// Muon for the blocks' matrices, AdamW for embedding, head and norms.
+    Muon,
+}
+
+/// The optimizer's constants.
 #[derive(Clone, Copy, Debug)]
-pub struct Adamw {
-    /// Decay of the first and of the second moment.
+pub struct UpdateRule {
+    /// Which optimizer.
+    pub optimizer: Optimizer,
+    /// AdamW's decay of the first and of the second moment.
     pub betas: [f32; 2],
-    /// Added to the root of the second moment.
+    /// Added to the root of the second moment by AdamW.
     pub eps: f32,
     /// Decoupled weight decay, on matrices only.
     pub weight_decay: f32,
@@ -66,7 +81,7 @@ pub struct Trainer {
     pub model: Model,
     /// Its weights.
     pub weights: Vec<f32>,
-    /// AdamW's first moments.
+    /// AdamW's first moments, Muon's momentum.
     pub first: Vec<f32>,
     /// AdamW's second moments.
     pub second: Vec<f32>,
@@ -90,8 +105,8 @@ impl Trainer {
         Trainer { model, weights, first: vec![0.0; len], second: vec![0.0; len], step: 0, workers }
     }
 
-    /// One step of AdamW on the mean loss of all targets in `rows`.
-    pub fn train(&mut self, rows: &[Pack], adamw: Adamw, lr: f64) -> StepReport {
+    /// One step on the mean loss of all targets in `rows`.
+    pub fn train(&mut self, rows: &[Pack], rule: UpdateRule, lr: f64) -> StepReport {
         let targets: usize = rows.iter().map(Pack::target_count).sum();
         let scale = 1.0 / targets.max(1) as f32;
         let (model, weights) = (&self.model, &self.weights);
@@ -101,7 +116,7 @@ impl Trainer {
             packs.iter().map(|pack| model.loss_and_gradient(weights, gradient, work, pack, scale)).sum::<f64>()
         });
         let gradient_norm = self.reduce();
-        self.update(adamw, lr, gradient_norm);
+        self.update(rule, lr, gradient_norm);
         self.step += 1;
         StepReport {
             loss: losses / targets.max(1) as f64,
@@ -136,28 +151,52 @@ impl Trainer {
         squares.iter().sum::<f64>().sqrt()
     }
 
-    fn update(&mut self, adamw: Adamw, lr: f64, gradient_norm: f64) {
-        let (threads, decay_len) = (self.workers.len(), self.model.map.decay_len);
+    fn update(&mut self, rule: UpdateRule, lr: f64, gradient_norm: f64) {
         let t = (self.step + 1) as f64;
-        let clip = f64::from(adamw.clip);
-        let gradient_scale = if clip > 0.0 && gradient_norm > clip { clip / gradient_norm } else { 1.0 } as f32;
-        let bias = adamw.betas.map(|beta| (1.0 - f64::from(beta).powf(t)) as f32);
+        let clip = f64::from(rule.clip);
         let rates = AdamwRates {
             lr: lr as f32,
-            decay: adamw.weight_decay,
-            betas: adamw.betas,
-            bias,
-            eps: adamw.eps,
-            gradient_scale,
+            decay: rule.weight_decay,
+            betas: rule.betas,
+            bias: rule.betas.map(|beta| (1.0 - f64::from(beta).powf(t)) as f32),
+            eps: rule.eps,
+            gradient_scale: if clip > 0.0 && gradient_norm > clip { clip / gradient_norm } else { 1.0 } as f32,
         };
-        let (weights, norms) = self.weights.split_at_mut(decay_len);
-        let (first, norms_first) = self.first.split_at_mut(decay_len);
-        let (second, norms_second) = self.second.split_at_mut(decay_len);
-        let (gradient, norms_gradient) = self.workers[0].gradient.split_at(decay_len);
-        let chunks = weights.chunks_mut(CHUNK).zip(first.chunks_mut(CHUNK));
-        let chunks = chunks.zip(second.chunks_mut(CHUNK)).zip(gradient.chunks(CHUNK)).collect();
-        for_chunks(chunks, threads, |(((w, m), v), g)| kernels::adamw(w, m, v, g, rates));
-        kernels::adamw(norms, norms_first, norms_second, norms_gradient, AdamwRates { decay: 0.0, ..rates });
+        let decay_len = self.model.map.decay_len;
+        let adamw_len = match rule.optimizer {
+            Optimizer::Adamw => decay_len,
+            Optimizer::Muon => self.update_blocks(rates),
+        };
+        self.adamw(0..adamw_len, rates);
+        self.adamw(decay_len..self.weights.len(), AdamwRates { decay: 0.0, ..rates });
+    }
+
+    fn adamw(&mut self, range: Range<usize>, rates: AdamwRates) {
+        let threads = self.workers.len();
+        let weights = self.weights[range.clone()].chunks_mut(CHUNK);
+        let moments = self.first[range.clone()].chunks_mut(CHUNK).zip(self.second[range.clone()].chunks_mut(CHUNK));
+        let gradient = self.workers[0].gradient[range].chunks(CHUNK);
+        let chunks = weights.zip(moments).zip(gradient).collect();
+        for_chunks(chunks, threads, |((w, (m, v)), g)| kernels::adamw(w, m, v, g, rates));
+    }
+
+    /// Muon's update of the blocks' matrices; returns where they start.
+    fn update_blocks(&mut self, rates: AdamwRates) -> usize {
+        let map = &self.model.map;
+        let start = map.head.end;
+        let (mut weights, mut momentum) = (&mut self.weights[start..], &mut self.first[start..]);
+        let mut matrices = Vec::new();
+        for tensor in map.tensors.iter().filter(|t| t.shape.len() == 2 && t.range.start >= start) {
+            let (w, m);
+            (w, weights) = weights.split_at_mut(tensor.range.len());
+            (m, momentum) = momentum.split_at_mut(tensor.range.len());
+            let gradient = &self.workers[0].gradient[tensor.range.clone()];
+            matrices.push((w, m, gradient, [tensor.shape[0], tensor.shape[1]]));
+        }
+        for_chunks(matrices, self.workers.len(), |(w, m, g, shape)| {
+            muon::update(w, m, g, shape, rates.lr, rates.decay);
+        });
+        start
     }
 }
 

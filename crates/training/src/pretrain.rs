@@ -6,7 +6,7 @@ use crate::config::ModelConfig;
 use crate::corpus::{RoleFolder, Source, SourceSpec, hex};
 use crate::metrics::{Metrics, Progress};
 use crate::model::{Model, Pack};
-use crate::optimizer::{Adamw, Schedule, Trainer};
+use crate::optimizer::{Optimizer, Schedule, Trainer, UpdateRule};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -59,6 +59,9 @@ pub struct PretrainOptions {
     /// Longest row, in tokens
     #[arg(long, default_value_t = 256)]
     pub context: usize,
+    /// Muon learns more from a token and costs more for small batches
+    #[arg(long, value_enum, default_value = "adamw")]
+    pub optimizer: Optimizer,
     /// Peak learning rate
     #[arg(long, default_value_t = 2e-3)]
     pub lr: f64,
@@ -68,7 +71,7 @@ pub struct PretrainOptions {
     /// Last learning rate as a share of the peak
     #[arg(long, default_value_t = 0.1)]
     pub min_lr_ratio: f64,
-    /// AdamW's weight decay, on matrices only
+    /// Decoupled weight decay, on matrices only
     #[arg(long, default_value_t = 0.1)]
     pub weight_decay: f64,
     /// Largest norm of the gradient; 0 = no clipping
@@ -234,7 +237,10 @@ fn check_same_run(record: &Value, run: &Path) -> Result<()> {
     };
     for name in FIXED {
         let argument = format!("--{}", name.replace('_', "-"));
-        must_equal(&argument, &started["arguments"][name], &record["arguments"][name])?;
+        // Runs of earlier versions do not name every argument.
+        if let Some(value) = started["arguments"].get(name) {
+            must_equal(&argument, value, &record["arguments"][name])?;
+        }
     }
     must_equal("--tokenizer (sha256)", &started["tokenizer_sha256"], &record["tokenizer_sha256"])?;
     must_equal("--preset or --config (the model)", &started["model"], &record["model"])?;
@@ -294,8 +300,13 @@ fn steps(options: &PretrainOptions, trainer: &mut Trainer, sources: &[Source]) -
     let run = &options.out;
     let schedule =
         Schedule { lr: options.lr, warmup: options.warmup, steps: options.steps, min_ratio: options.min_lr_ratio };
-    let adamw =
-        Adamw { betas: [0.9, 0.95], eps: 1e-8, weight_decay: options.weight_decay as f32, clip: options.clip as f32 };
+    let rule = UpdateRule {
+        optimizer: options.optimizer,
+        betas: [0.9, 0.95],
+        eps: 1e-8,
+        weight_decay: options.weight_decay as f32,
+        clip: options.clip as f32,
+    };
     let evaluation: Vec<(String, Vec<Pack>)> = sources
         .iter()
         .map(|s| (s.name.clone(), held_out_rows(s, options.context, EVALUATION_POSITIONS)))
@@ -309,7 +320,7 @@ fn steps(options: &PretrainOptions, trainer: &mut Trainer, sources: &[Source]) -
     let batches = Sampler::new(sources, options.batch, options.context, options.seed, trainer.step);
     for rows in batches.take(end.saturating_sub(trainer.step) as usize) {
         let lr = schedule.at(trainer.step);
-        let step = trainer.train(&rows, adamw, lr);
+        let step = trainer.train(&rows, rule, lr);
         if !step.loss.is_finite() || !step.gradient_norm.is_finite() {
             return Err(Error::Diverged { loss: step.loss, step: trainer.step - 1 });
         }

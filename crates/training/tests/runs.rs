@@ -11,19 +11,23 @@ use std::path::Path;
 use training::Error;
 use training::config::ModelConfig;
 use training::model::{Model, Pack, Workspace};
-use training::optimizer::{Adamw, Trainer};
+use training::optimizer::{Optimizer, Trainer, UpdateRule};
 use training::pretrain::{PretrainOptions, pretrain};
 use training::tokenizer::Tokenizer;
 
-const ADAMW: Adamw = Adamw { betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.0, clip: 1.0 };
+const ADAMW: UpdateRule =
+    UpdateRule { optimizer: Optimizer::Adamw, betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.0, clip: 1.0 };
+const MUON: UpdateRule = UpdateRule { optimizer: Optimizer::Muon, ..ADAMW };
 
 #[test]
 fn one_batch_is_learnt_by_heart() {
-    let (model, weights) = tiny_model(true);
-    let rows = [pack(50, 1)];
-    let mut trainer = Trainer::new(model, weights, 1);
-    let losses: Vec<f64> = (0..400).map(|_| trainer.train(&rows, ADAMW, 1e-2).loss).collect();
-    assert!(losses[0] > 3.0 && losses[399] < 0.05, "{} to {}", losses[0], losses[399]);
+    for rule in [ADAMW, MUON] {
+        let (model, weights) = tiny_model(true);
+        let rows = [pack(50, 1)];
+        let mut trainer = Trainer::new(model, weights, 1);
+        let losses: Vec<f64> = (0..400).map(|_| trainer.train(&rows, rule, 1e-2).loss).collect();
+        assert!(losses[0] > 3.0 && losses[399] < 0.05, "{:?}: {} to {}", rule.optimizer, losses[0], losses[399]);
+    }
 }
 
 #[test]
@@ -76,6 +80,7 @@ fn set_up(folder: &Path) -> PretrainOptions {
         steps: 10,
         stop_at: None,
         batch: 4,
+        optimizer: Optimizer::Muon,
         context: 150,
         lr: 1e-2,
         warmup: 2,
@@ -193,5 +198,32 @@ fn the_saved_folder_gives_the_same_logits_in_candle_transformers() {
         let found = &found[(end - 1) * expected.len()..end * expected.len()];
         let worst = found.iter().zip(&expected).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
         assert!(worst <= 1e-4, "after {end} tokens: {worst}");
+    }
+}
+
+#[test]
+fn muons_update_is_nearly_orthogonal_and_of_adamws_size() {
+    let (rows, columns) = (12, 30);
+    let gradient: Vec<f32> = (0..rows * columns).map(|i| ((i * i * 31 + i * 7) % 101) as f32 / 50.0 - 1.0).collect();
+    let transposed: Vec<f32> = (0..rows * columns).map(|i| gradient[i % rows * columns + i / rows]).collect();
+    let update = |gradient: &[f32], shape: [usize; 2]| {
+        let (mut weights, mut momentum) = (vec![0.0; gradient.len()], vec![0.0; gradient.len()]);
+        training::muon::update(&mut weights, &mut momentum, gradient, shape, 1.0, 0.0);
+        weights
+    };
+    let found = update(&gradient, [rows, columns]);
+    // Singular values near 1 times 0.2 * sqrt(30): the rows are nearly orthogonal and of that length.
+    let length = 0.2 * (columns as f32).sqrt();
+    for a in 0..rows {
+        for b in 0..rows {
+            let product: f32 = (0..columns).map(|i| found[a * columns + i] * found[b * columns + i]).sum();
+            let cosine = product / (length * length);
+            let expected = if a == b { 0.4..1.6 } else { -0.4..0.4 };
+            assert!(expected.contains(&cosine), "rows {a} and {b}: {cosine}");
+        }
+    }
+    let other = update(&transposed, [columns, rows]);
+    for (i, value) in other.iter().enumerate() {
+        assert!((value - found[i % rows * columns + i / rows]).abs() < 1e-4, "the transpose has the transposed update");
     }
 }
