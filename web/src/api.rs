@@ -61,8 +61,6 @@ struct Request {
     prompt: Option<String>,
     /// Id or name of a character.
     role: Option<String>,
-    #[serde(flatten)]
-    options: Options,
 }
 
 #[derive(Serialize)]
@@ -77,9 +75,13 @@ struct Reply {
 async fn generate(app: App, request: JsValue) -> Result<JsValue, JsValue> {
     let on_token: Option<Function> =
         Reflect::get(&request, &"onToken".into()).ok().and_then(|value| value.dyn_into().ok());
-    let request: Request = serde_wasm_bindgen::from_value(request)
-        .map_err(|error| thrown(&invalid(&format!("generate takes {{prompt | messages, …}}: {error}"))))?;
-    let options = request.options.clone();
+    // A copy without the function: serde has no name for one, and the caller's object stays as it is.
+    let request = js_sys::Object::assign(&js_sys::Object::new(), &js_sys::Object::from(request));
+    let _ = Reflect::delete_property(&request, &"onToken".into());
+    let request = JsValue::from(request);
+    let refuse = |error| thrown(&invalid(&format!("generate takes {{prompt | messages, …}}: {error}")));
+    let options: Options = serde_wasm_bindgen::from_value(request.clone()).map_err(refuse)?;
+    let request: Request = serde_wasm_bindgen::from_value(request).map_err(refuse)?;
     let prompt = prompt(app, request).map_err(|failure| thrown(&failure))?;
     let result = app.engine.generate(prompt, options, move |text| {
         if let Some(on_token) = &on_token {

@@ -3,13 +3,15 @@
 use futures_channel::oneshot;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlElement;
 
 use crate::{
     api,
     chat::Chats,
     engine::Engine,
     evaluation::Evaluation,
-    i18n::I18n,
+    i18n::{I18n, Text},
     library::Library,
     models::Models,
     route::{self, Route},
@@ -71,8 +73,15 @@ pub fn Page(ready: oneshot::Sender<()>) -> impl IntoView {
         let _ = ready.send(());
     });
     api::install(app);
+    Effect::new(move || {
+        document().set_title(&title(app));
+        // Each view begins at its top.
+        if let Some(main) = main_element() {
+            main.set_scroll_top(0);
+        }
+    });
     view! {
-        <a class="skip" href="#main" on:click=skip>{app.i18n.t(crate::i18n::Text::SkipToContent)}</a>
+        <a class="skip" href="#main" on:click=skip>{app.i18n.t(Text::SkipToContent)}</a>
         <Header />
         <main id="main" tabindex="-1">
             {move || match app.route.get() {
@@ -86,11 +95,29 @@ pub fn Page(ready: oneshot::Sender<()>) -> impl IntoView {
     }
 }
 
+/// What the browser's tab says.
+fn title(app: App) -> String {
+    let view = match app.route.get() {
+        Route::Gallery => return "RoleLLM".to_string(),
+        Route::Chat(id) => {
+            app.library.characters.track();
+            app.library.find(&id).map(|character| character.role.name).unwrap_or(id)
+        }
+        Route::Evaluate => app.i18n.t(Text::EvaluateTitle)().to_string(),
+        Route::Models => app.i18n.t(Text::ModelsTitle)().to_string(),
+        Route::About => app.i18n.t(Text::AboutTitle)().to_string(),
+    };
+    format!("{view} · RoleLLM")
+}
+
 /// The hash belongs to the route, so the focus is moved by hand.
 fn skip(event: leptos::ev::MouseEvent) {
     event.prevent_default();
-    let main = document().get_element_by_id("main");
-    if let Some(main) = main.and_then(|main| wasm_bindgen::JsCast::dyn_into::<web_sys::HtmlElement>(main).ok()) {
+    if let Some(main) = main_element() {
         let _ = main.focus();
     }
+}
+
+fn main_element() -> Option<HtmlElement> {
+    document().get_element_by_id("main")?.dyn_into().ok()
 }

@@ -128,7 +128,7 @@ impl Chat {
             return;
         }
         let turns = self.conversation.with_untracked(|conversation| conversation.messages_up_to(asked));
-        let messages = self.role.with_value(|role| roles::messages(role, turns));
+        let messages = self.role.with_value(|role| roles::messages(role, answered(turns)));
         self.problem.set(None);
         self.partial.set(String::new());
         self.answering.set(Some(asked));
@@ -148,7 +148,8 @@ impl Chat {
             // What was written before the engine broke down is kept.
             Err(_) => (written.trim(), true),
         };
-        if !text.is_empty() {
+        // One that was stopped before its first word can still be asked for again.
+        if !text.is_empty() || (stopped && result.is_ok()) {
             let added = self.conversation.try_update(|conversation| {
                 let id = conversation.add(Some(asked), Message::new(Speaker::Assistant, text));
                 if stopped {
@@ -234,6 +235,19 @@ impl Chat {
         let saved = Saved { current: self.conversation.get_untracked(), earlier: self.earlier.get_untracked() };
         store::set(&store_key(&self.role.with_value(|role| role.id.clone())), &saved);
     }
+}
+
+/// The messages without questions whose answer was stopped before its first word.
+fn answered(turns: Vec<Message>) -> Vec<Message> {
+    let mut kept: Vec<Message> = Vec::with_capacity(turns.len());
+    for message in turns {
+        if message.speaker == Speaker::Assistant && message.content.is_empty() {
+            kept.pop();
+        } else {
+            kept.push(message);
+        }
+    }
+    kept
 }
 
 fn store_key(role: &str) -> String {

@@ -7,12 +7,12 @@ use std::{
 };
 
 use futures_channel::oneshot;
-use js_sys::Array;
+use js_sys::{Array, Reflect};
 use leptos::prelude::*;
 use protocol::{ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Phase, Prompt, Request, RequestId, Source};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use web_sys::{ErrorEvent, File, MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{File, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 const WORKER: &str = "./worker.js";
 
@@ -63,7 +63,8 @@ struct Running {
 }
 
 struct Pending {
-    on_token: Box<dyn FnMut(&str)>,
+    /// Away while it runs: it may ask the engine for something.
+    on_token: Option<Box<dyn FnMut(&str)>>,
     answer: oneshot::Sender<Result<Answer, Failure>>,
 }
 
@@ -175,7 +176,7 @@ impl Engine {
         let id = inner.last_id.get().wrapping_add(1);
         inner.last_id.set(id);
         let (answer, receiver) = oneshot::channel();
-        inner.pending.borrow_mut().insert(id, Pending { on_token: Box::new(on_token), answer });
+        inner.pending.borrow_mut().insert(id, Pending { on_token: Some(Box::new(on_token)), answer });
         if let Err(error) = self.post(&request(id), file) {
             inner.pending.borrow_mut().remove(&id);
             return Err(Failure::new(ErrorKind::Other, format!("the engine cannot be reached: {error:?}")));
@@ -213,9 +214,12 @@ impl Engine {
             }
         });
         let from = worker.clone();
-        let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(move |error: ErrorEvent| {
+        let on_error = Closure::<dyn FnMut(JsValue)>::new(move |error: JsValue| {
             if self.is_current(&from) {
-                self.crashed(Failure::new(ErrorKind::Crashed, error.message()));
+                // A worker whose file is missing sends an event without words.
+                let words = Reflect::get(&error, &"message".into()).ok().and_then(|words| words.as_string());
+                let words = words.unwrap_or_else(|| format!("{WORKER} cannot be loaded"));
+                self.crashed(Failure::new(ErrorKind::Crashed, words));
             }
         });
         worker.set_onmessage(Some(on_message.into_js_value().unchecked_ref()));
@@ -262,11 +266,11 @@ impl Engine {
 
     fn token(self, id: RequestId, text: &str) {
         let inner = self.inner.get_value();
-        // Taken out while it runs: it may ask the engine for something.
-        let pending = inner.pending.borrow_mut().remove(&id);
-        if let Some(mut pending) = pending {
-            (pending.on_token)(text);
-            inner.pending.borrow_mut().insert(id, pending);
+        let on_token = inner.pending.borrow_mut().get_mut(&id).and_then(|pending| pending.on_token.take());
+        let Some(mut on_token) = on_token else { return };
+        on_token(text);
+        if let Some(pending) = inner.pending.borrow_mut().get_mut(&id) {
+            pending.on_token = Some(on_token);
         }
     }
 

@@ -73,7 +73,7 @@ texts! {
     NextVariant: "Next version", "下一个版本";
     ToTheEnd: "To the latest message", "到最新一条";
     NoAnswer: "The model gave no answer this time. Ask again, or ask differently.", "模型这次没有回答。再问一次，或换个问法吧。";
-    You: "You", "你";
+    Friend: "friend", "朋友";
     // The model.
     NoModel: "No model", "没有模型";
     ModelStarting: "Starting …", "正在启动……";
@@ -290,6 +290,15 @@ pub fn progress(language: Language, done: usize, total: usize) -> String {
     match language {
         Language::En => format!("{done} of {total}"),
         Language::Zh => format!("{done} / {total}"),
+    }
+}
+
+/// Over how many rows a mean is.
+pub fn rows(language: Language, count: usize) -> String {
+    match (language, count) {
+        (Language::En, 1) => "1 row".to_string(),
+        (Language::En, _) => format!("{count} rows"),
+        (Language::Zh, _) => format!("共 {count} 条"),
     }
 }
 

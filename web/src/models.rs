@@ -105,6 +105,15 @@ impl Models {
         Some(self.engine.load(Source::Url { url: absolute(&url) }, None).await)
     }
 
+    /// Loads again what was in use, or what the page starts with.
+    pub async fn reload(self) {
+        let default = self.catalog.with_untracked(|catalog| catalog.default.clone());
+        let chosen = self.chosen.get_untracked().filter(|chosen| *chosen != Chosen::File);
+        if let Some(chosen) = chosen.or(default.map(Chosen::Shipped)) {
+            drop(self.load(chosen).await);
+        }
+    }
+
     /// Opens a file of the reader.
     pub async fn open(self, file: File) -> Result<ModelInfo, Failure> {
         self.chosen.set(Some(Chosen::File));

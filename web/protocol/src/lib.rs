@@ -79,7 +79,7 @@ pub struct Options {
     /// Keep tokens at least this fraction as probable as the best.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_p: Option<f32>,
-    /// Above 1, tokens that stand in the text already become less probable.
+    /// Above 1, tokens that stand in the text already become less probable. Off by default at temperature 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<f32>,
     /// Most tokens of the reply.

@@ -1,9 +1,11 @@
-use leptos::{html, prelude::*};
+use leptos::{html, prelude::*, task::spawn_local};
+use protocol::ErrorKind;
 use roles::Speaker;
 
 use super::{
     composer::{Composer, SettingsButton},
     history::History,
+    icon::{self, icon},
     message::{Answer, Question},
     portrait::{Portrait, accent},
 };
@@ -87,7 +89,7 @@ fn Conversation(chat: Chat, character: Character) -> impl IntoView {
         <section class="chat" style=("--accent", accent(&character)) aria-label=label>
             <header class="chat-head">
                 <a class="quiet icon" href=Route::Gallery.hash() aria-label=i18n.t(Text::BackToGallery) title=i18n.t(Text::BackToGallery)>
-                    "‹"
+                    {icon(icon::BACK)}
                 </a>
                 <Portrait character=character.clone() />
                 <div class="who" lang=language>
@@ -102,11 +104,15 @@ fn Conversation(chat: Chat, character: Character) -> impl IntoView {
                     disabled=move || chat.is_empty() || chat.answering.get().is_some()
                     on:click=move |_| chat.renew()
                 >
-                    {i18n.t(Text::NewChat)}
+                    {icon(icon::PLUS)} <span class="word">{i18n.t(Text::NewChat)}</span>
                 </button>
             </header>
             <div class="scroller" node_ref=scroller on:scroll=scrolled>
-                <div class="messages">
+                <div
+                    class="messages"
+                    role="log"
+                    aria-busy=move || if chat.answering.get().is_some() { "true" } else { "false" }
+                >
                     {(!role.greeting.is_empty())
                         .then(|| {
                             view! {
@@ -137,7 +143,7 @@ fn Conversation(chat: Chat, character: Character) -> impl IntoView {
             </div>
             <button class="to-the-end" hidden=move || follows.get() on:click=move |_| { follows.set(true); to_the_end(); }
                 aria-label=i18n.t(Text::ToTheEnd) title=i18n.t(Text::ToTheEnd)>
-                "↓"
+                {icon(icon::DOWN)}
             </button>
             <Composer chat ask />
         </section>
@@ -209,10 +215,23 @@ fn Trouble(chat: Chat) -> impl IntoView {
             Problem::Empty => i18n.t(Text::NoAnswer)().to_string(),
         })
     };
+    let can_retry = move || {
+        let too_long =
+            |problem: &Problem| matches!(problem, Problem::Failed(failure) if failure.kind == ErrorKind::PromptTooLong);
+        chat.problem.with(|problem| !problem.as_ref().is_some_and(too_long))
+    };
+    let retry = move |_| {
+        spawn_local(async move {
+            if app.engine.model.with_untracked(Option::is_none) && app.engine.loading.get_untracked().is_none() {
+                app.models.reload().await;
+            }
+            chat.retry();
+        });
+    };
     view! {
         <div class="problem" role="alert" data-testid="chat-error" hidden=move || chat.problem.with(Option::is_none)>
             <p>{words}</p>
-            <button class="button small" on:click=move |_| chat.retry()>{i18n.t(Text::Retry)}</button>
+            <button class="button small" hidden=move || !can_retry() on:click=retry>{i18n.t(Text::Retry)}</button>
         </div>
     }
 }
@@ -228,7 +247,7 @@ fn WrongLanguage(character: Character) -> impl IntoView {
         better.get().map(|entry| {
             let load = move |_| {
                 let id = entry.id.clone();
-                leptos::task::spawn_local(async move { drop(app.models.load(Chosen::Shipped(id)).await) });
+                spawn_local(async move { drop(app.models.load(Chosen::Shipped(id)).await) });
             };
             let name = entry.name.clone();
             view! {

@@ -1,5 +1,6 @@
 use leptos::{ev, html, prelude::*};
 
+use super::icon::{self, icon};
 use crate::{app::app, chat::Chat, i18n::Text};
 
 /// The key code that keys have while an input method composes, in browsers that do not say so otherwise.
@@ -102,7 +103,9 @@ pub fn SettingsButton() -> impl IntoView {
     };
     view! {
         <details class="popover">
-            <summary class="quiet">{i18n.t(Text::Settings)}</summary>
+            <summary class="quiet" title=i18n.t(Text::Settings)>
+                {icon(icon::SLIDERS)} <span class="word">{i18n.t(Text::Settings)}</span>
+            </summary>
             <div class="sheet">
                 <label>
                     <span>{i18n.t(Text::Temperature)} " " <output>{move || format!("{:.1}", settings.get().temperature)}</output></span>

@@ -156,6 +156,7 @@ fn Summary() -> impl IntoView {
     let i18n = app.i18n;
     let evaluation = app.evaluation;
     let mean = move || evaluation.mean().map(figure);
+    let rows = move || i18n::rows(i18n.language.get(), evaluation.rows.with(Vec::len));
     let rule = move || evaluation.plan.get().map(|plan| plan.rule.name());
     let progress = move || i18n::progress(i18n.language.get(), evaluation.rows.with(Vec::len), evaluation.total.get());
     view! {
@@ -166,7 +167,7 @@ fn Summary() -> impl IntoView {
             <div class="summary">
                 <div>
                     <span class="label">{i18n.t(Text::Mean)} " · " {rule}</span>
-                    <strong data-testid="evaluate-mean">{mean}</strong>
+                    <p data-testid="evaluate-mean"><strong>{mean}</strong> " " <span class="label">{rows}</span></p>
                 </div>
                 <div class="progress" role="status">
                     <progress
@@ -202,9 +203,9 @@ fn RowView(row: Row) -> impl IntoView {
     }
 }
 
-/// A score as papers print it, of 100.
+/// A score, of 1.
 fn figure(value: f64) -> String {
-    format!("{:.2}", value * 100.0)
+    format!("{value:.3}")
 }
 
 /// Offers `text` as a file to keep.

@@ -113,7 +113,7 @@ fn ImportCard() -> impl IntoView {
         input.set_value("");
         spawn_local(async move {
             refused.set(None);
-            let user = i18n.t(Text::You)();
+            let user = i18n.t(Text::Friend)();
             let imported = match bytes_of(&file).await {
                 Ok(bytes) => app.library.import(&bytes, user).map_err(|error| error.to_string()),
                 Err(error) => Err(error),

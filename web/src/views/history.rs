@@ -1,6 +1,7 @@
 use leptos::prelude::*;
 use roles::Conversation;
 
+use super::icon::{self, icon};
 use crate::{app::app, chat::Chat, i18n::Text};
 
 /// Letters of a conversation's first question that serve as its title.
@@ -38,7 +39,9 @@ pub fn History(chat: Chat) -> impl IntoView {
     view! {
         <Show when=move || chat.earlier.with(|earlier| !earlier.is_empty()) || deleted.with(Option::is_some)>
             <details class="popover" data-testid="history">
-                <summary class="quiet">{i18n.t(Text::EarlierChats)}</summary>
+                <summary class="quiet" title=i18n.t(Text::EarlierChats)>
+                    {icon(icon::CLOCK)} <span class="word">{i18n.t(Text::EarlierChats)}</span>
+                </summary>
                 <div class="sheet">
                     <ul class="history">{rows}</ul>
                     <p class="notice" role="status" hidden=move || deleted.with(Option::is_none)>

@@ -7,6 +7,7 @@ mod evaluate;
 mod gallery;
 mod header;
 mod history;
+mod icon;
 mod message;
 mod models;
 mod portrait;

@@ -186,12 +186,15 @@ fn fitted(generator: &Generator, prompt: Prompt, max_tokens: usize) -> Result<(g
 
 fn sampling(options: Options) -> generate::Options {
     let default = generate::Options::default();
+    let temperature = options.temperature.unwrap_or(default.temperature);
+    // Temperature 0 asks for the most probable text, which a penalty would change.
+    let penalty = if temperature == 0.0 { 1.0 } else { default.repetition_penalty };
     generate::Options {
-        temperature: options.temperature.unwrap_or(default.temperature),
+        temperature,
         top_k: options.top_k.map_or(default.top_k, |k| k as usize),
         top_p: options.top_p.unwrap_or(default.top_p),
         min_p: options.min_p.unwrap_or(default.min_p),
-        repetition_penalty: options.repetition_penalty.unwrap_or(default.repetition_penalty),
+        repetition_penalty: options.repetition_penalty.unwrap_or(penalty),
         seed: options.seed.unwrap_or(default.seed),
         max_tokens: options.max_tokens.map_or(default.max_tokens, |tokens| tokens as usize),
         stop: options.stop,
