@@ -61,6 +61,9 @@ enum Chore {
         /// How many shuffled passes over the data it holds
         #[arg(long, default_value_t = 8)]
         copies: u64,
+        /// The most exchanges in a chat
+        #[arg(long, default_value_t = 6)]
+        most: usize,
         /// The seed of the shuffling
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -81,7 +84,7 @@ fn main() -> Result<()> {
         Chore::Test => verify::all(&root),
         Chore::Tidy => tidy::run(&root),
         Chore::Corpus { from, out } => corpus::convert(&from, &out),
-        Chore::RoleChats { data, out, copies, seed } => role_chats::write(&data, &out, copies, seed),
+        Chore::RoleChats { data, out, copies, most, seed } => role_chats::write(&data, &out, copies, most, seed),
     }
 }
 

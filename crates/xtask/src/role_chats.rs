@@ -1,7 +1,6 @@
 //! Our own role data as training chats: a role's train answers and small talk, a few under one system instruction.
 //!
-//! A small model spends most of a chat's tokens on the system instruction. Several exchanges under one instruction
-//! cost half as much a lesson and teach it to keep its role over a conversation.
+//! Single exchanges are how most talks begin; several under one instruction teach to keep the role over a conversation.
 
 use anyhow::{Context, Result};
 use rand::SeedableRng;
@@ -14,14 +13,13 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// The most exchanges under one system instruction.
-const MOST: usize = 6;
 /// How often a pass holds an answer to a question that the page suggests, and one of small talk: visitors ask these first.
 const SUGGESTED: usize = 4;
 const SMALL_TALK: usize = 2;
 
-/// Writes `copies` differently shuffled and cut passes over the data of every role in `data` to `out`.
-pub fn write(data: &Path, out: &Path, copies: u64, seed: u64) -> Result<()> {
+/// Writes `copies` differently shuffled passes over the data of every role in `data` to `out`, cut into chats of at most
+/// `most` exchanges.
+pub fn write(data: &Path, out: &Path, copies: u64, most: usize, seed: u64) -> Result<()> {
     let lessons = lessons(data)?;
     if let Some(folder) = out.parent() {
         fs::create_dir_all(folder)?;
@@ -35,7 +33,7 @@ pub fn write(data: &Path, out: &Path, copies: u64, seed: u64) -> Result<()> {
             exchanges.shuffle(&mut random);
             let mut rest = exchanges.as_slice();
             while !rest.is_empty() {
-                let size = rand::Rng::random_range(&mut random, 1..=MOST).min(rest.len());
+                let size = rand::Rng::random_range(&mut random, 1..=most.max(1)).min(rest.len());
                 let (chat, after) = rest.split_at(size);
                 let turns = chat.iter().flat_map(|exchange| {
                     [Message::new(Speaker::User, &exchange.user), Message::new(Speaker::Assistant, &exchange.reply)]
