@@ -75,10 +75,7 @@ struct Reply {
 async fn generate(app: App, request: JsValue) -> Result<JsValue, JsValue> {
     let on_token: Option<Function> =
         Reflect::get(&request, &"onToken".into()).ok().and_then(|value| value.dyn_into().ok());
-    // A copy without the function: serde has no name for one, and the caller's object stays as it is.
-    let request = js_sys::Object::assign(&js_sys::Object::new(), &js_sys::Object::from(request));
-    let _ = Reflect::delete_property(&request, &"onToken".into());
-    let request = JsValue::from(request);
+    // Each reads its own fields; `flatten` would want to read the function too.
     let refuse = |error| thrown(&invalid(&format!("generate takes {{prompt | messages, …}}: {error}")));
     let options: Options = serde_wasm_bindgen::from_value(request.clone()).map_err(refuse)?;
     let request: Request = serde_wasm_bindgen::from_value(request).map_err(refuse)?;

@@ -62,7 +62,8 @@ fn Conversation(chat: Chat, character: Character) -> impl IntoView {
     let scroller = NodeRef::<html::Div>::new();
     let follows = RwSignal::new(true);
     let to_the_end = move || {
-        if let Some(element) = scroller.get_untracked() {
+        // The reader may have scrolled since this was asked for.
+        if let Some(element) = scroller.get_untracked().filter(|_| follows.get_untracked()) {
             element.set_scroll_top(element.scroll_height());
         }
     };

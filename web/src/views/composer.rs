@@ -102,11 +102,10 @@ pub fn SettingsButton() -> impl IntoView {
         }
     };
     view! {
-        <details class="popover">
-            <summary class="quiet" title=i18n.t(Text::Settings)>
-                {icon(icon::SLIDERS)} <span class="word">{i18n.t(Text::Settings)}</span>
-            </summary>
-            <div class="sheet">
+        <button class="quiet" popovertarget="settings" title=i18n.t(Text::Settings)>
+            {icon(icon::SLIDERS)} <span class="word">{i18n.t(Text::Settings)}</span>
+        </button>
+        <div class="sheet" id="settings" popover="auto">
                 <label>
                     <span>{i18n.t(Text::Temperature)} " " <output>{move || format!("{:.1}", settings.get().temperature)}</output></span>
                     <input
@@ -131,7 +130,6 @@ pub fn SettingsButton() -> impl IntoView {
                         on:change=set_max_tokens
                     />
                 </label>
-            </div>
-        </details>
+        </div>
     }
 }

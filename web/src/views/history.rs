@@ -38,18 +38,16 @@ pub fn History(chat: Chat) -> impl IntoView {
     let rows = move || chat.earlier.get().into_iter().enumerate().map(row).collect_view();
     view! {
         <Show when=move || chat.earlier.with(|earlier| !earlier.is_empty()) || deleted.with(Option::is_some)>
-            <details class="popover" data-testid="history">
-                <summary class="quiet" title=i18n.t(Text::EarlierChats)>
-                    {icon(icon::CLOCK)} <span class="word">{i18n.t(Text::EarlierChats)}</span>
-                </summary>
-                <div class="sheet">
+            <button class="quiet" popovertarget="history" data-testid="history" title=i18n.t(Text::EarlierChats)>
+                {icon(icon::CLOCK)} <span class="word">{i18n.t(Text::EarlierChats)}</span>
+            </button>
+            <div class="sheet" id="history" popover="auto">
                     <ul class="history">{rows}</ul>
                     <p class="notice" role="status" hidden=move || deleted.with(Option::is_none)>
                         {i18n.t(Text::ChatDeleted)} " "
                         <button class="quiet small" on:click=undo>{i18n.t(Text::Undo)}</button>
                     </p>
-                </div>
-            </details>
+            </div>
         </Show>
     }
 }
