@@ -59,7 +59,9 @@ impl WasmRust {
         let mut cargo = match self {
             WasmRust::Rustup => Command::new(env!("CARGO")),
             WasmRust::Debian => {
-                let mut cargo = Command::new("/usr/bin/cargo");
+                // cargo would find rustup's clippy in its own folder before Debian's.
+                let program = if subcommand == "clippy" { "/usr/bin/cargo-clippy" } else { "/usr/bin/cargo" };
+                let mut cargo = Command::new(program);
                 let path = std::env::var("PATH").unwrap_or_default();
                 cargo.env("PATH", format!("/usr/bin:{path}"));
                 for name in ["RUSTUP_TOOLCHAIN", "RUSTC", "CARGO", "RUSTDOC"] {
