@@ -81,7 +81,7 @@ pub fn Page(ready: oneshot::Sender<()>) -> impl IntoView {
         }
     });
     view! {
-        <a class="skip" href="#main" on:click=skip>{app.i18n.t(Text::SkipToContent)}</a>
+        <a class="skip" href="#main" on:click=|event| skip(&event)>{app.i18n.t(Text::SkipToContent)}</a>
         <Header />
         <main id="main" tabindex="-1">
             {move || match app.route.get() {
@@ -111,7 +111,7 @@ fn title(app: App) -> String {
 }
 
 /// The hash belongs to the route, so the focus is moved by hand.
-fn skip(event: leptos::ev::MouseEvent) {
+fn skip(event: &leptos::ev::MouseEvent) {
     event.prevent_default();
     if let Some(main) = main_element() {
         let _ = main.focus();

@@ -138,11 +138,11 @@ impl Chat {
             let sink = painter.clone();
             let result = self.engine.generate(prompt(messages), options, move |text| sink.push(text)).await;
             let written = painter.finish();
-            self.finish(asked, written, result);
+            self.finish(asked, &written, result);
         });
     }
 
-    fn finish(self, asked: NodeId, written: String, result: Result<Outcome, Failure>) {
+    fn finish(self, asked: NodeId, written: &str, result: Result<Outcome, Failure>) {
         let (text, stopped) = match &result {
             Ok(outcome) => (outcome.text.trim(), outcome.stop == StopReason::Cancelled),
             // What was written before the engine broke down is kept.

@@ -62,9 +62,11 @@ struct Running {
     outbox: Option<Vec<Array>>,
 }
 
+type OnToken = Box<dyn FnMut(&str)>;
+
 struct Pending {
     /// Away while it runs: it may ask the engine for something.
-    on_token: Option<Box<dyn FnMut(&str)>>,
+    on_token: Option<OnToken>,
     answer: oneshot::Sender<Result<Answer, Failure>>,
 }
 

@@ -1,5 +1,5 @@
 use leptos::prelude::*;
-use roles::Turn;
+use roles::{NodeId, Turn};
 use wasm_bindgen_futures::JsFuture;
 
 use super::portrait::Portrait;
@@ -17,8 +17,8 @@ use protocol::StopReason;
 pub fn Question(chat: Chat, turn: Turn) -> impl IntoView {
     let app = app();
     let i18n = app.i18n;
-    let id = turn.id;
-    let content = StoredValue::new(turn.message.content.clone());
+    let Turn { id, message, variant, variants, .. } = turn;
+    let content = StoredValue::new(message.content);
     let editing = RwSignal::new(false);
     let draft = RwSignal::new(String::new());
     let busy = move || chat.answering.get().is_some();
@@ -34,7 +34,7 @@ pub fn Question(chat: Chat, turn: Turn) -> impl IntoView {
         view! {
             <div class="words">{content.get_value()}</div>
             <div class="actions">
-                <Variants chat turn=turn.clone() />
+                <Variants chat id variant variants />
                 <button class="quiet small" disabled=busy on:click=begin>{i18n.t(Text::Edit)}</button>
             </div>
         }
@@ -67,11 +67,10 @@ pub fn Question(chat: Chat, turn: Turn) -> impl IntoView {
 pub fn Answer(chat: Chat, turn: Turn, character: Character) -> impl IntoView {
     let app = app();
     let i18n = app.i18n;
-    let id = turn.id;
+    let Turn { id, message, stopped, variant, variants } = turn;
     let language = html_lang(character.role.language);
     let outcome = chat.outcomes.with_untracked(|outcomes| outcomes.get(&id).cloned());
     let busy = move || chat.answering.get().is_some();
-    let stopped = turn.stopped;
     let figures = outcome.map(|outcome| {
         let speed = outcome.tokens as f64 * 1e3 / outcome.decode_ms.max(1e-3);
         let (answer, prompt, dropped) = (outcome.tokens, outcome.prompt_tokens, outcome.dropped_messages);
@@ -89,11 +88,11 @@ pub fn Answer(chat: Chat, turn: Turn, character: Character) -> impl IntoView {
             <Portrait character />
             <div class="body">
                 <div class="words" lang=language data-testid="message-assistant">
-                    {markdown::render(&turn.message.content)}
+                    {markdown::render(&message.content)}
                 </div>
                 <div class="actions">
-                    <Variants chat turn=turn.clone() />
-                    <CopyButton text=turn.message.content.clone() />
+                    <Variants chat id variant variants />
+                    <CopyButton text=message.content />
                     <button class="quiet small" data-testid="regenerate" disabled=busy on:click=move |_| chat.regenerate(id)>
                         {i18n.t(Text::Regenerate)}
                     </button>
@@ -109,9 +108,8 @@ pub fn Answer(chat: Chat, turn: Turn, character: Character) -> impl IntoView {
 
 /// Steps between a message's siblings.
 #[component]
-fn Variants(chat: Chat, turn: Turn) -> impl IntoView {
+fn Variants(chat: Chat, id: NodeId, variant: usize, variants: usize) -> impl IntoView {
     let app = app();
-    let Turn { id, variant, variants, .. } = turn;
     let busy = move || chat.answering.get().is_some();
     (variants > 1).then(|| {
         view! {

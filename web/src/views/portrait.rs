@@ -5,10 +5,12 @@ use crate::library::Character;
 /// A character's picture; the first letter of its name where there is none.
 #[component]
 pub fn Portrait(#[prop(into)] character: Character) -> impl IntoView {
-    match character.portrait() {
+    let source = character.portrait();
+    let name = character.role.name;
+    match source {
         Some(source) => view! { <img class="portrait" src=source alt="" width="96" height="96" /> }.into_any(),
         None => {
-            let initial = character.role.name.chars().next().unwrap_or('?').to_string();
+            let initial = name.chars().next().unwrap_or('?').to_string();
             view! { <span class="portrait monogram" aria-hidden="true">{initial}</span> }.into_any()
         }
     }

@@ -16,7 +16,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{Blob, DedicatedWorkerGlobalScope, File};
 use web_time::Instant;
 
-use crate::{BlobReader, download::download, failure, turn::Turn};
+use crate::{blob_reader::BlobReader, download::download, failure, turn::Turn};
 
 /// Bytes of tensors between two reports of progress.
 const REPORT: u64 = 1 << 20;

@@ -14,7 +14,6 @@ use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure, prelude::wasm_bindgen};
 use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
 
-pub use blob_reader::BlobReader;
 use engine::Engine;
 
 /// Starts listening to the page. Called by the module's loader.
