@@ -1,6 +1,7 @@
 //! The frame around every view, and the state that outlives them.
 
 use futures_channel::oneshot;
+use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
@@ -73,6 +74,9 @@ pub fn Page(ready: oneshot::Sender<()>) -> impl IntoView {
         let _ = ready.send(());
     });
     api::install(app);
+    // A file that is dropped beside its place must not take the page's.
+    let _ = window_event_listener(ev::dragover, |event| event.prevent_default());
+    let _ = window_event_listener(ev::drop, |event| event.prevent_default());
     Effect::new(move || {
         document().set_title(&title(app));
         // Each view begins at its top.
@@ -111,7 +115,7 @@ fn title(app: App) -> String {
 }
 
 /// The hash belongs to the route, so the focus is moved by hand.
-fn skip(event: &leptos::ev::MouseEvent) {
+fn skip(event: &ev::MouseEvent) {
     event.prevent_default();
     if let Some(main) = main_element() {
         let _ = main.focus();
