@@ -41,7 +41,7 @@ pub fn all(root: &Path) -> Result<()> {
 /// The text crates' own tests, compiled to wasm and run in headless Chromium.
 fn wasm_tests(root: &Path, tools: &Tools) -> Result<()> {
     let mut test = tools.wasm.cargo(root, "test");
-    test.args(["--quiet", "-p", "rouge", "--tests"]);
+    test.args(["-p", "rouge", "--test", "*"]);
     test.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", tools.bindgen.join("wasm-bindgen-test-runner"));
     test.env("WASM_BINDGEN_USE_BROWSER", "1").env("CHROMEDRIVER", "/usr/bin/chromedriver");
     run(&mut test)
