@@ -327,7 +327,7 @@ fn steps(options: &PretrainOptions, trainer: &mut Trainer, sources: &[Source]) -
         let speed = progress.step(&step, lr);
         metrics.step(trainer.step, &step, lr, speed)?;
         (report.step, report.loss) = (trainer.step, step.loss);
-        if due(options.eval_every, trainer.step) {
+        if !evaluation.is_empty() && due(options.eval_every, trainer.step) {
             report.held_out = evaluation.iter().map(|(name, rows)| (name.clone(), trainer.evaluate(rows))).collect();
             metrics.held_out(trainer.step, &report.held_out)?;
             let losses: Vec<String> = report.held_out.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
