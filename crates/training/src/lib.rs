@@ -1,4 +1,4 @@
-//! Tokenizer training, pretraining and RoCIT of LLaMA models on the CPU. Knows tokens and gradients; never GGUF or pages.
+//! Tokenizer training and pretraining of LLaMA models on the CPU. Knows tokens and gradients; never GGUF or pages.
 
 pub mod batch;
 pub mod checkpoint;
