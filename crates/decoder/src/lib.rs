@@ -13,6 +13,7 @@
 //!
 //! [`Weights`] are immutable and shared; whatever grows with the context lives in a [`Session`].
 
+mod comm;
 mod config;
 mod error;
 mod gguf;
@@ -22,6 +23,7 @@ mod session;
 mod tensor_type;
 mod weights;
 
+pub use comm::{Alone, Comm, Disconnected, Shard};
 pub use config::{Config, SUPPORTED_ARCHITECTURES};
 pub use error::{ForwardError, LoadError};
 pub use gguf::{Array, Gguf, TensorInfo, Value};
