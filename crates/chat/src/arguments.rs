@@ -1,10 +1,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
 };
 
 use anyhow::{Result, bail};
 use clap::Parser;
+use decoder::CacheType;
 use generate::Options;
 
 /// Talk to a role on the command line.
@@ -53,6 +55,12 @@ pub struct Arguments {
     /// Tokens of prompt and replies that the model sees; 0 for as many as it was trained for
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub context: usize,
+    /// Threads that share the arithmetic; 0 for as many as there are cores
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// How the keys and values of the context are kept
+    #[arg(long, value_name = "TYPE", value_parser = ["f32", "f16", "q8"], default_value = "f16")]
+    cache: String,
     /// Print one JSON object with the reply and its timings
     #[arg(long, requires = "prompt")]
     pub json: bool,
@@ -72,6 +80,23 @@ impl Arguments {
             seed: self.seed,
             max_tokens: self.max_tokens,
             ..Options::default()
+        }
+    }
+
+    /// How many threads share the arithmetic.
+    pub fn threads(&self) -> usize {
+        match self.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+
+    /// How keys and values are kept.
+    pub fn cache_type(&self) -> CacheType {
+        match self.cache.as_str() {
+            "f32" => CacheType::F32,
+            "q8" => CacheType::Q8,
+            _ => CacheType::F16,
         }
     }
 

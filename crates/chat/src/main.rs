@@ -2,21 +2,18 @@
 
 mod arguments;
 mod conversation;
+mod model_file;
 mod roles_folder;
 
 use std::{
-    fs::File,
     io::{self, Write},
-    ops::ControlFlow,
-    path::Path,
     process::ExitCode,
-    sync::Arc,
     time::Instant,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use generate::{Generator, Message, Model, Options, Outcome, Prompt};
+use generate::{Generator, Message, Options, Outcome, Prompt};
 use serde::Serialize;
 
 use arguments::Arguments;
@@ -44,21 +41,14 @@ fn run(arguments: &Arguments) -> Result<()> {
     // A misspelt role is reported before a large model is read.
     let role = arguments.role.as_deref().map(|name| roles.find(name)).transpose()?;
     let started = Instant::now();
-    let model = load(&arguments.model()?)?;
+    let mut generator = model_file::open(&arguments.model()?, arguments)?;
     let load_ms = started.elapsed().as_secs_f64() * 1e3;
-    let mut generator = Generator::new(Arc::new(model), arguments.context);
     let system = arguments.system.clone().or_else(|| role.map(|role| role.system_instruction()));
     match &arguments.prompt {
         Some(prompt) => answer(&mut generator, arguments, options, system, prompt, load_ms),
         None if arguments.raw => Conversation::raw(generator, options).run(),
         None => Conversation::new(generator, options, &roles, role, system)?.run(),
     }
-}
-
-fn load(file: &Path) -> Result<Model> {
-    let mut reader = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
-    Model::load(&mut reader, &mut |_| ControlFlow::Continue(()))
-        .with_context(|| format!("cannot load {}", file.display()))
 }
 
 fn answer(

@@ -34,7 +34,8 @@ impl Shard {
 
     /// The units of `total` that part `index` of as many parts holds: contiguous, in order, as even as can be.
     pub fn range_of(self, index: usize, total: usize) -> Range<usize> {
-        total * index / self.count..total * (index + 1) / self.count
+        let bound = |index: usize| (total as u64 * index as u64 / self.count as u64) as usize;
+        bound(index)..bound(index + 1)
     }
 
     /// The units of `total` that this part holds.

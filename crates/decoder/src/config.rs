@@ -1,9 +1,11 @@
-use crate::{Gguf, LoadError};
+use crate::{CacheType, Gguf, LoadError, cpu::Rotation};
 
-/// Values of `general.architecture` that [`crate::Weights::load`] accepts.
-pub const SUPPORTED_ARCHITECTURES: &[&str] = &["llama"];
+/// Values of `general.architecture` that [`crate::Loader`] accepts.
+pub const SUPPORTED_ARCHITECTURES: &[&str] = &["llama", "qwen2", "qwen3", "chatglm", "glm4"];
 
 /// The shape of a transformer, from the metadata of its GGUF. Known before any weight is read.
+///
+/// Families differ in a few switches; which tensors a file holds (biases, norms of heads, fused matrices) says the rest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `general.architecture`.
@@ -26,65 +28,67 @@ pub struct Config {
     pub rope_dimension_count: usize,
     /// Base of the rotary frequencies.
     pub rope_freq_base: f32,
-    /// Linear position interpolation: positions are divided by this.
-    pub rope_scaling_factor: f32,
+    /// How positions beyond the trained ones are brought within.
+    pub rope_scaling: RopeScaling,
+    /// Cosines and sines are multiplied by this.
+    pub rope_attention_factor: f32,
     /// Added to the mean square in RMSNorm.
     pub rms_norm_epsilon: f32,
     /// Rows of the token embedding.
     pub vocab_size: usize,
+    pub(crate) rotation: Rotation,
+}
+
+/// `rope.scaling.type` and its parameters. LLaMA 3's own scaling comes as a tensor of factors instead.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum RopeScaling {
+    /// Positions as they are.
+    None,
+    /// Positions are divided by the factor.
+    Linear {
+        /// The divisor.
+        factor: f32,
+    },
+    /// YaRN (arXiv 2309.00071): slow rotations are interpolated, fast ones kept.
+    Yarn {
+        /// Interpolation of the slow rotations.
+        factor: f32,
+        /// Context before scaling, in tokens.
+        original_context: usize,
+    },
 }
 
 impl Config {
     /// Reads and checks the shape.
     ///
     /// # Errors
-    /// Unknown architecture, missing or impossible metadata, features outside LLaMA.
+    /// Unknown architecture, missing or impossible metadata, features that no supported family has.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, LoadError> {
         let architecture = gguf.architecture()?;
         if !SUPPORTED_ARCHITECTURES.contains(&architecture) {
             return Err(LoadError::Architecture { found: architecture.to_owned(), supported: SUPPORTED_ARCHITECTURES });
         }
-        if let Some(parts @ 2..) = gguf.get_u32("split.count")? {
-            return Err(LoadError::Split { parts });
+        let (parts, found) = (gguf.split_count()?, gguf.part_count());
+        if parts != found {
+            return Err(LoadError::Split { parts, found });
         }
         let keys = Keys { gguf, architecture };
-        keys.refuse_unsupported()?;
+        if let Some(experts @ 1..) = gguf.get_u32(&keys.name("expert_count"))? {
+            return Err(LoadError::Unsupported { feature: format!("a mixture of {experts} experts") });
+        }
         let embedding_length = keys.size("embedding_length")?;
         let head_count = keys.size("attention.head_count")?;
         let head_count_kv = keys.optional_size("attention.head_count_kv")?.unwrap_or(head_count);
-        let head_dim = match keys.optional_size("attention.key_length")? {
-            Some(head_dim) => head_dim,
-            None if embedding_length.is_multiple_of(head_count) => embedding_length / head_count,
-            None => {
-                return Err(keys.impossible(
-                    "attention.head_count",
-                    head_count,
-                    format!("does not divide embedding_length {embedding_length}"),
-                ));
-            }
-        };
+        let head_dim = keys.head_dim(embedding_length, head_count)?;
         if !head_count.is_multiple_of(head_count_kv) {
-            return Err(keys.impossible(
-                "attention.head_count_kv",
-                head_count_kv,
-                format!("does not divide head_count {head_count}"),
-            ));
-        }
-        let value_dim = keys.optional_size("attention.value_length")?.unwrap_or(head_dim);
-        if value_dim != head_dim {
-            return Err(keys.impossible(
-                "attention.value_length",
-                value_dim,
-                format!("differs from key_length {head_dim}"),
-            ));
+            let reason = format!("does not divide head_count {head_count}");
+            return Err(keys.impossible("attention.head_count_kv", head_count_kv, reason));
         }
         let rope_dimension_count = keys.optional_size("rope.dimension_count")?.unwrap_or(head_dim);
         if rope_dimension_count > head_dim || !rope_dimension_count.is_multiple_of(2) {
-            return Err(keys.impossible(
-                "rope.dimension_count",
-                rope_dimension_count,
-                format!("not an even number up to {head_dim}"),
-            ));
+            let reason = format!("not an even number up to {head_dim}");
+            return Err(keys.impossible("rope.dimension_count", rope_dimension_count, reason));
         }
         Ok(Self {
             architecture: architecture.to_owned(),
@@ -97,18 +101,45 @@ impl Config {
             head_dim,
             rope_dimension_count,
             rope_freq_base: keys.positive("rope.freq_base", 10_000.0)?,
-            rope_scaling_factor: keys.positive("rope.scaling.factor", 1.0)?,
+            rope_scaling: keys.rope_scaling()?,
+            rope_attention_factor: keys.positive("rope.scaling.attn_factor", 1.0)?,
             rms_norm_epsilon: keys.positive("attention.layer_norm_rms_epsilon", 1e-5)?,
             vocab_size: vocab_size(gguf)?,
+            rotation: if architecture.starts_with("qwen") { Rotation::Halves } else { Rotation::Interleaved },
         })
     }
 
     /// Bytes of keys and values for `context` tokens.
-    pub fn kv_bytes(&self, context: usize) -> u64 {
-        let per_token = 2 * size_of::<f32>() as u64;
-        [self.block_count, self.head_count_kv, self.head_dim, context]
-            .iter()
-            .fold(per_token, |product, &n| product.saturating_mul(n as u64))
+    pub fn kv_bytes(&self, context: usize, cache_type: CacheType) -> u64 {
+        let heads = (self.block_count as u64).saturating_mul(self.head_count_kv as u64);
+        cache_type.bytes(self.head_dim, context).saturating_mul(heads)
+    }
+
+    /// Radians per position of each rotated pair, and the factor of cosines and sines.
+    pub(crate) fn rotary_frequencies(&self, factors: Option<&[f32]>) -> (Vec<f32>, f32) {
+        let dimensions = self.rope_dimension_count;
+        let plain = |pair: usize| 1.0 / self.rope_freq_base.powf((2 * pair) as f32 / dimensions as f32);
+        let frequency = |pair: usize| plain(pair) / factors.map_or(1.0, |factors| factors[pair]);
+        let pairs = 0..dimensions / 2;
+        match self.rope_scaling {
+            RopeScaling::None => (pairs.map(frequency).collect(), self.rope_attention_factor),
+            RopeScaling::Linear { factor } => {
+                (pairs.map(|pair| frequency(pair) / factor).collect(), self.rope_attention_factor)
+            }
+            RopeScaling::Yarn { factor, original_context } => {
+                // Rotations that turn 32 times within the original context are kept, those below one turn are stretched.
+                let corner = |turns: f32| {
+                    let wavelengths = (original_context as f32 / (turns * std::f32::consts::TAU)).ln();
+                    dimensions as f32 * wavelengths / (2.0 * self.rope_freq_base.ln())
+                };
+                let (low, high) = (corner(32.0).floor().max(0.0), corner(1.0).ceil().min(dimensions as f32 - 1.0));
+                let blended = pairs.map(|pair| {
+                    let ramp = 1.0 - ((pair as f32 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
+                    frequency(pair) / factor * (1.0 - ramp) + frequency(pair) * ramp
+                });
+                (blended.collect(), self.rope_attention_factor * (1.0 + 0.1 * factor.ln()))
+            }
+        }
     }
 }
 
@@ -145,12 +176,38 @@ impl Keys<'_> {
         Ok(value)
     }
 
-    fn refuse_unsupported(&self) -> Result<(), LoadError> {
-        if let Some(experts @ 1..) = self.gguf.get_u32(&self.name("expert_count"))? {
-            return Err(LoadError::Unsupported { feature: format!("a mixture of {experts} experts") });
+    fn head_dim(&self, embedding_length: usize, head_count: usize) -> Result<usize, LoadError> {
+        let head_dim = match self.optional_size("attention.key_length")? {
+            Some(head_dim) => head_dim,
+            None if embedding_length.is_multiple_of(head_count) => embedding_length / head_count,
+            None => {
+                let reason = format!("does not divide embedding_length {embedding_length}");
+                return Err(self.impossible("attention.head_count", head_count, reason));
+            }
+        };
+        let value_dim = self.optional_size("attention.value_length")?.unwrap_or(head_dim);
+        if value_dim != head_dim {
+            let reason = format!("differs from key_length {head_dim}");
+            return Err(self.impossible("attention.value_length", value_dim, reason));
         }
-        match self.gguf.get_str(&self.name("rope.scaling.type"))? {
-            None | Some("none" | "linear") => Ok(()),
+        Ok(head_dim)
+    }
+
+    fn rope_scaling(&self) -> Result<RopeScaling, LoadError> {
+        // Older files have a linear factor alone, under either name.
+        let kind = self.gguf.get_str(&self.name("rope.scaling.type"))?;
+        let factor = self.positive("rope.scaling.factor", self.positive("rope.scale_linear", 1.0)?)?;
+        match kind {
+            Some("none") => Ok(RopeScaling::None),
+            None | Some("linear") if factor == 1.0 => Ok(RopeScaling::None),
+            None | Some("linear") => Ok(RopeScaling::Linear { factor }),
+            Some("yarn") => {
+                let original = self.optional_size("rope.scaling.original_context_length")?;
+                Ok(RopeScaling::Yarn {
+                    factor,
+                    original_context: original.map_or_else(|| self.size("context_length"), Ok)?,
+                })
+            }
             Some(other) => Err(LoadError::Unsupported { feature: format!("RoPE scaling of type {other:?}") }),
         }
     }

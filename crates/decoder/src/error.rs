@@ -36,11 +36,19 @@ pub enum LoadError {
         /// Where, in bytes from the start of the file.
         offset: u64,
     },
-    /// The model is one part of a split GGUF.
-    #[error("this is one of {parts} parts of a split GGUF; merge the parts into one file first")]
+    /// Parts of a split GGUF are missing, or there are more files than parts.
+    #[error("the model is split into {parts} files, {found} were given; open all of them together")]
     Split {
         /// Number of parts.
-        parts: u32,
+        parts: usize,
+        /// Number of files.
+        found: usize,
+    },
+    /// The files are not the parts of one split GGUF.
+    #[error("the files are not the parts of one model: {reason}")]
+    SplitMismatch {
+        /// What does not fit.
+        reason: String,
     },
     /// An architecture that this decoder does not implement.
     #[error("unknown architecture {found:?}; supported: {}", supported.join(", "))]
@@ -128,7 +136,7 @@ pub enum LoadError {
     Io(#[from] io::Error),
 }
 
-/// Why a forward pass was refused. The session is as it was before the call.
+/// Why a forward pass was refused. But for [`Self::Disconnected`], the session is as it was before the call.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ForwardError {
@@ -153,6 +161,9 @@ pub enum ForwardError {
     /// No token was given, so there is no last position to give logits for.
     #[error("forward needs at least one token")]
     Empty,
+    /// A worker that holds a part of the model broke down.
+    #[error(transparent)]
+    Disconnected(#[from] crate::Disconnected),
     /// The KV cache could not grow.
     #[error("out of memory: the KV cache needs another {bytes} bytes; use a shorter context")]
     OutOfMemory {

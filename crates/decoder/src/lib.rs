@@ -12,21 +12,36 @@
 //! ```
 //!
 //! [`Weights`] are immutable and shared; whatever grows with the context lives in a [`Session`].
+//!
+//! A model may be cut into [`Shard`]s, one for each core: every shard holds some rows of every matrix and runs the same forward pass
+//! over them, and they meet through a [`Comm`]. The first shard has the [`Session`], the others are at [`serve`]. The numbers do not
+//! depend on how many shards there are.
 
 mod comm;
 mod config;
+mod cpu;
 mod error;
 mod gguf;
-mod kernels;
+mod layout;
+mod loader;
 mod matrix;
+mod meeting;
+mod runner;
 mod session;
 mod tensor_type;
+#[cfg(not(target_arch = "wasm32"))]
+mod threads;
 mod weights;
 
 pub use comm::{Alone, Comm, Disconnected, Shard};
-pub use config::{Config, SUPPORTED_ARCHITECTURES};
+pub use config::{Config, RopeScaling, SUPPORTED_ARCHITECTURES};
+pub use cpu::{CacheType, Cpu};
 pub use error::{ForwardError, LoadError};
 pub use gguf::{Array, Gguf, TensorInfo, Value};
-pub use session::Session;
+pub use loader::{Loader, Progress};
+pub use meeting::comm_words;
+pub use session::{Session, serve};
 pub use tensor_type::TensorType;
-pub use weights::{Progress, Weights};
+#[cfg(not(target_arch = "wasm32"))]
+pub use threads::{ThreadComm, load_threaded};
+pub use weights::Weights;

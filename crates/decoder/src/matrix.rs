@@ -1,4 +1,4 @@
-use std::io::Read;
+use std::{io::Read, marker::PhantomData};
 
 use candle_core::quantized::k_quants::{
     BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0, GgmlType,
@@ -7,84 +7,225 @@ use half::{bf16, f16};
 
 use crate::{
     LoadError, TensorType,
-    kernels::{self, Activations, Operand},
+    cpu::{self, Activations, Cpu, Format, Job, Scratch},
 };
 
-/// A weight matrix of `rows × columns` in the file's own type.
+/// Activation rows, as they are and rounded to 8 bits.
+pub struct Input<'a> {
+    pub values: &'a [f32],
+    pub columns: usize,
+    pub quantized: &'a Activations,
+}
+
+impl Input<'_> {
+    fn rows(&self) -> usize {
+        self.values.len() / self.columns
+    }
+}
+
+/// What a matrix is for: rows that are only looked up need no packing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Product,
+    Lookup,
+}
+
+/// Rows of a weight matrix, in the file's own precision.
 pub struct Matrix {
     pub rows: usize,
     pub columns: usize,
-    packed: Box<dyn Packed>,
+    cpu: Cpu,
+    storage: Box<dyn Storage>,
 }
 
-/// Storage of one tensor type and the two things that a forward pass asks of it.
-trait Packed: Send + Sync {
+/// One type's weights and what a forward pass asks of them.
+trait Storage: Send + Sync {
     fn bytes(&self) -> usize;
+    /// Appends whole rows; `false` when there is no memory for them.
+    fn push(&mut self, rows: &[u8], columns: usize) -> bool;
     fn dequantize_row(&self, row: usize, out: &mut [f32]);
-    /// `out[n][row] = self[row] · activations[n]`
-    fn matmul(&self, rows: usize, columns: usize, activations: &Activations<'_>, out: &mut [f32]);
+    /// `out[n][row] = self[row] · input[n]`
+    fn matmul(&self, matrix: &Matrix, input: &Input<'_>, out: &mut [f32], scratch: &mut Scratch);
 }
 
 impl Matrix {
-    /// Reads `rows * columns` elements; `step` is told the bytes of each chunk and may stop the reading.
-    pub fn read(
+    /// A matrix without rows yet; `reserve`d whole.
+    pub fn with_capacity(
         dtype: TensorType,
         (rows, columns): (usize, usize),
-        reader: &mut dyn Read,
-        step: &mut dyn FnMut(usize) -> Result<(), LoadError>,
+        cpu: Cpu,
+        purpose: Purpose,
         name: &str,
     ) -> Result<Self, LoadError> {
-        macro_rules! packed {
-            ($storage:ident<$block:ty>) => {
-                Box::new($storage(read_blocks::<$block>(rows * columns / <$block>::BLCK_SIZE, reader, step, name)?))
-                    as Box<dyn Packed>
-            };
+        macro_rules! storage {
+            ($storage:ident<$type:ty>) => {{
+                let storage = $storage::<$type>::with_capacity(rows, columns, cpu);
+                let bytes = dtype.bytes(rows as u64 * columns as u64).unwrap_or(0);
+                let storage = storage.ok_or_else(|| LoadError::OutOfMemory { name: name.to_owned(), bytes })?;
+                Box::new(storage) as Box<dyn Storage>
+            }};
         }
-        let packed = match dtype {
-            TensorType::F32 => packed!(Blocks<f32>),
-            TensorType::F16 => packed!(Halves<f16>),
-            TensorType::BF16 => packed!(Halves<bf16>),
-            TensorType::Q4_0 => packed!(Blocks<BlockQ4_0>),
-            TensorType::Q4_1 => packed!(Blocks<BlockQ4_1>),
-            TensorType::Q5_0 => packed!(Blocks<BlockQ5_0>),
-            TensorType::Q5_1 => packed!(Blocks<BlockQ5_1>),
-            TensorType::Q8_0 => packed!(Blocks<BlockQ8_0>),
-            TensorType::Q2_K => packed!(Blocks<BlockQ2K>),
-            TensorType::Q3_K => packed!(Blocks<BlockQ3K>),
-            TensorType::Q4_K => packed!(Blocks<BlockQ4K>),
-            TensorType::Q5_K => packed!(Blocks<BlockQ5K>),
-            TensorType::Q6_K => packed!(Blocks<BlockQ6K>),
-            other => return Err(LoadError::TensorType { name: name.to_owned(), found: other.to_string() }),
+        let storage = match (dtype, purpose) {
+            (TensorType::Q4_0, Purpose::Product) => storage!(Packed<cpu::Q4_0>),
+            (TensorType::Q4_1, Purpose::Product) => storage!(Packed<cpu::Q4_1>),
+            (TensorType::Q5_0, Purpose::Product) => storage!(Packed<cpu::Q5_0>),
+            (TensorType::Q5_1, Purpose::Product) => storage!(Packed<cpu::Q5_1>),
+            (TensorType::Q8_0, Purpose::Product) => storage!(Packed<cpu::Q8_0>),
+            (TensorType::Q4_K, Purpose::Product) => storage!(Packed<cpu::Q4K>),
+            (TensorType::Q5_K, Purpose::Product) => storage!(Packed<cpu::Q5K>),
+            (TensorType::Q6_K, Purpose::Product) => storage!(Packed<cpu::Q6K>),
+            (TensorType::F32, _) => storage!(Rows<f32>),
+            (TensorType::F16, _) => storage!(Rows<f16>),
+            (TensorType::BF16, _) => storage!(Rows<bf16>),
+            (TensorType::Q2_K, _) => storage!(Rows<BlockQ2K>),
+            (TensorType::Q3_K, _) => storage!(Rows<BlockQ3K>),
+            (TensorType::Q4_0, Purpose::Lookup) => storage!(Rows<BlockQ4_0>),
+            (TensorType::Q4_1, Purpose::Lookup) => storage!(Rows<BlockQ4_1>),
+            (TensorType::Q5_0, Purpose::Lookup) => storage!(Rows<BlockQ5_0>),
+            (TensorType::Q5_1, Purpose::Lookup) => storage!(Rows<BlockQ5_1>),
+            (TensorType::Q8_0, Purpose::Lookup) => storage!(Rows<BlockQ8_0>),
+            (TensorType::Q4_K, Purpose::Lookup) => storage!(Rows<BlockQ4K>),
+            (TensorType::Q5_K, Purpose::Lookup) => storage!(Rows<BlockQ5K>),
+            (TensorType::Q6_K, Purpose::Lookup) => storage!(Rows<BlockQ6K>),
+            (other, _) => return Err(LoadError::TensorType { name: name.to_owned(), found: other.to_string() }),
         };
-        Ok(Self { rows, columns, packed })
+        Ok(Self { rows: 0, columns, cpu, storage })
     }
 
+    /// Reads `rows` more rows of `row_bytes` bytes through `buffer`.
+    pub fn read(
+        &mut self,
+        rows: usize,
+        row_bytes: usize,
+        reader: &mut dyn Read,
+        buffer: &mut Vec<u8>,
+        name: &str,
+    ) -> Result<(), LoadError> {
+        buffer.resize(rows * row_bytes, 0);
+        reader.read_exact(buffer)?;
+        if !self.storage.push(buffer, self.columns) {
+            return Err(LoadError::OutOfMemory { name: name.to_owned(), bytes: buffer.len() as u64 });
+        }
+        self.rows += rows;
+        Ok(())
+    }
+
+    /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        self.packed.bytes()
+        self.storage.bytes()
     }
 
     /// Writes one row as f32.
     pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        self.packed.dequantize_row(row, out);
+        self.storage.dequantize_row(row, out);
     }
 
-    /// Multiplies every activation row; `out` becomes `activations.rows() × self.rows`.
-    pub fn matmul(&self, activations: &Activations<'_>, out: &mut Vec<f32>) {
-        out.resize(activations.rows() * self.rows, 0.0);
-        self.packed.matmul(self.rows, self.columns, activations, out);
+    /// Multiplies every activation row; `out` becomes `input rows × self.rows`.
+    pub fn matmul(&self, input: &Input<'_>, out: &mut Vec<f32>, scratch: &mut Scratch) {
+        out.resize(input.rows() * self.rows, 0.0);
+        if self.rows > 0 {
+            self.storage.matmul(self, input, out, scratch);
+        }
     }
 }
 
-/// Types with a dot product of their own.
-struct Blocks<T>(Vec<T>);
+/// Quantized rows in the kernels' own layout: see [`cpu::Format`].
+struct Packed<F> {
+    bytes: Vec<u8>,
+    /// Rows that came before the last panel was full.
+    rows: usize,
+    cpu: Cpu,
+    format: PhantomData<F>,
+}
 
-impl<T> Packed for Blocks<T>
-where
-    T: GgmlType,
-    T::VecDotType: Operand,
-{
+impl<F: Format> Packed<F> {
+    fn panel_bytes(columns: usize, cpu: Cpu) -> usize {
+        columns / (cpu::SUB * F::SUBS) * cpu::unit_bytes::<F>() * cpu.lanes()
+    }
+
+    fn with_capacity(rows: usize, columns: usize, cpu: Cpu) -> Option<Self> {
+        let mut bytes = Vec::new();
+        let panels = rows.div_ceil(cpu.lanes());
+        bytes.try_reserve_exact(panels.checked_mul(Self::panel_bytes(columns, cpu))?).ok()?;
+        Some(Self { bytes, rows: 0, cpu, format: PhantomData })
+    }
+}
+
+impl<F: Format> Storage for Packed<F> {
+    fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn push(&mut self, rows: &[u8], columns: usize) -> bool {
+        let (lanes, panel_bytes) = (self.cpu.lanes(), Self::panel_bytes(columns, self.cpu));
+        let unit_bytes = cpu::unit_bytes::<F>() * lanes;
+        for row in rows.chunks_exact(columns / (cpu::SUB * F::SUBS) * F::BLOCK_BYTES) {
+            let lane = self.rows % lanes;
+            if lane == 0 {
+                if self.bytes.try_reserve(panel_bytes).is_err() {
+                    return false;
+                }
+                self.bytes.resize(self.bytes.len() + panel_bytes, 0);
+            }
+            let start = self.bytes.len() - panel_bytes;
+            let units = self.bytes[start..].chunks_exact_mut(unit_bytes);
+            for (block, unit) in row.chunks_exact(F::BLOCK_BYTES).zip(units) {
+                cpu::pack::<F>(block, unit, (lane, lanes), self.cpu.bias());
+            }
+            self.rows += 1;
+        }
+        true
+    }
+
+    fn dequantize_row(&self, row: usize, out: &mut [f32]) {
+        let lanes = self.cpu.lanes();
+        let panel_bytes = Self::panel_bytes(out.len(), self.cpu);
+        let panel = &self.bytes[row / lanes * panel_bytes..][..panel_bytes];
+        let units = panel.chunks_exact(cpu::unit_bytes::<F>() * lanes);
+        for (unit, out) in units.zip(out.chunks_exact_mut(cpu::SUB * F::SUBS)) {
+            cpu::unpack_lane::<F>(unit, (row % lanes, lanes), self.cpu.bias(), out);
+        }
+    }
+
+    fn matmul(&self, matrix: &Matrix, input: &Input<'_>, out: &mut [f32], scratch: &mut Scratch) {
+        let mut job = Job {
+            weights: &self.bytes,
+            rows: matrix.rows,
+            columns: matrix.columns,
+            inputs: input.quantized,
+            out,
+            scratch,
+        };
+        cpu::matmul::<F>(self.cpu, &mut job);
+    }
+}
+
+/// Rows as they stand in the file, widened one by one where they are needed.
+struct Rows<T>(Vec<T>);
+
+impl<T: PlainData> Rows<T> {
+    fn with_capacity(rows: usize, columns: usize, _: Cpu) -> Option<Self> {
+        let mut blocks = Vec::new();
+        blocks.try_reserve_exact(rows.checked_mul(columns / T::BLCK_SIZE)?).ok()?;
+        Some(Self(blocks))
+    }
+}
+
+impl<T: PlainData> Storage for Rows<T> {
     fn bytes(&self) -> usize {
         size_of_val(self.0.as_slice())
+    }
+
+    fn push(&mut self, rows: &[u8], _: usize) -> bool {
+        let (start, count) = (self.0.len(), rows.len() / size_of::<T>());
+        if self.0.try_reserve(count).is_err() {
+            return false;
+        }
+        self.0.resize(start + count, T::zeros());
+        // SAFETY: the slice covers exactly the new elements, and `PlainData` allows any bytes in them.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.0[start..].as_mut_ptr().cast::<u8>(), rows.len()) };
+        bytes.copy_from_slice(rows);
+        true
     }
 
     fn dequantize_row(&self, row: usize, out: &mut [f32]) {
@@ -92,30 +233,13 @@ where
         T::to_float(&self.0[row * stride..(row + 1) * stride], out);
     }
 
-    fn matmul(&self, rows: usize, columns: usize, activations: &Activations<'_>, out: &mut [f32]) {
-        kernels::matmul(&self.0, rows, columns, activations, out);
-    }
-}
-
-/// Half-precision types: each row is widened once and multiplied in f32, which loses nothing of the activations.
-struct Halves<T>(Vec<T>);
-
-impl<T: GgmlType> Packed for Halves<T> {
-    fn bytes(&self) -> usize {
-        size_of_val(self.0.as_slice())
-    }
-
-    fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        T::to_float(&self.0[row * out.len()..(row + 1) * out.len()], out);
-    }
-
-    fn matmul(&self, rows: usize, columns: usize, activations: &Activations<'_>, out: &mut [f32]) {
-        let mut weights = vec![0.0; columns];
-        for row in 0..rows {
+    fn matmul(&self, matrix: &Matrix, input: &Input<'_>, out: &mut [f32], _: &mut Scratch) {
+        let mut weights = vec![0.0; matrix.columns];
+        for row in 0..matrix.rows {
             self.dequantize_row(row, &mut weights);
-            let inputs = f32::blocks(activations).chunks_exact(columns);
-            for (input, out) in inputs.zip(out.chunks_exact_mut(rows)) {
-                out[row] = kernels::dot(&weights, input);
+            let inputs = input.values.chunks_exact(matrix.columns);
+            for (input, out) in inputs.zip(out.chunks_exact_mut(matrix.rows)) {
+                out[row] = cpu::dot(matrix.cpu, &weights, input);
             }
         }
     }
@@ -136,40 +260,3 @@ plain_data!(
     f32, f16, bf16, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K,
     BlockQ6K
 );
-
-/// How much is read between two progress reports.
-const CHUNK_BYTES: usize = 4 << 20;
-
-/// Reads straight into the final storage: the file's bytes never exist twice.
-fn read_blocks<T: PlainData>(
-    count: usize,
-    reader: &mut dyn Read,
-    step: &mut dyn FnMut(usize) -> Result<(), LoadError>,
-    name: &str,
-) -> Result<Vec<T>, LoadError> {
-    let mut blocks: Vec<T> = Vec::new();
-    let out_of_memory = |_| LoadError::OutOfMemory { name: name.to_owned(), bytes: (count * size_of::<T>()) as u64 };
-    blocks.try_reserve_exact(count).map_err(out_of_memory)?;
-    blocks.resize(count, T::zeros());
-    // SAFETY: the slice covers exactly the initialised elements, and `PlainData` allows any bytes in them.
-    let bytes = unsafe { std::slice::from_raw_parts_mut(blocks.as_mut_ptr().cast::<u8>(), count * size_of::<T>()) };
-    for chunk in bytes.chunks_mut(CHUNK_BYTES) {
-        reader.read_exact(chunk)?;
-        step(chunk.len())?;
-    }
-    Ok(blocks)
-}
-
-/// Reads a vector of F32 or half-precision values as f32.
-pub fn read_vector(
-    dtype: TensorType,
-    len: usize,
-    reader: &mut dyn Read,
-    step: &mut dyn FnMut(usize) -> Result<(), LoadError>,
-    name: &str,
-) -> Result<Vec<f32>, LoadError> {
-    let row = Matrix::read(dtype, (1, len), reader, step, name)?;
-    let mut values = vec![0.0; len];
-    row.dequantize_row(0, &mut values);
-    Ok(values)
-}

@@ -1,54 +1,54 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Config, ForwardError, Weights,
-    kernels::{self, Activations},
-    weights::Block,
+    Alone, CacheType, Comm, Disconnected, ForwardError, Weights,
+    meeting::{BATCH, Interrupt},
+    runner::{Runner, Stage},
 };
 
-/// Positions that pass through the blocks together; bounds the scratch memory of a long prompt.
-const BATCH: usize = 128;
-/// The KV cache grows by so many tokens at a time.
-const CACHE_STEP: usize = 256;
+/// Multiplications that one step of a forward pass should not exceed by much, so that it may be stopped soon: about 50 ms in a browser.
+const STEP_PRODUCTS: usize = 1_500_000_000;
 
-/// One context over shared weights: its tokens, its KV cache, its scratch memory.
+/// One context over shared weights: its tokens and its KV cache. Of a model in several shards, this is the first shard's side.
 pub struct Session {
-    weights: Arc<Weights>,
+    runner: Runner,
     max_context: usize,
+    cache_type: CacheType,
     tokens: Vec<u32>,
-    cache: Vec<BlockCache>,
-    scratch: Scratch,
-    logits: Vec<f32>,
+    pass: Option<Pass>,
 }
 
-/// Rotated keys and values of one block, one row of `head_count_kv * head_dim` per token.
-#[derive(Default)]
-struct BlockCache {
-    keys: Vec<f32>,
-    values: Vec<f32>,
+/// Tokens on their way through the model.
+struct Pass {
+    tokens: Vec<u32>,
+    /// How many of them are behind the last block.
+    done: usize,
+    batch: usize,
+    stage: Stage,
 }
 
-#[derive(Default)]
-struct Scratch {
-    /// The residual stream.
-    x: Vec<f32>,
-    normed: Vec<f32>,
-    query: Vec<f32>,
-    key: Vec<f32>,
-    value: Vec<f32>,
-    attended: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    projected: Vec<f32>,
-    scores: Vec<f32>,
-    rotations: Vec<(f32, f32)>,
+/// What the first shard tells the others, before each batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Take a batch through all blocks; the words: start, context, whether logits are wanted, tokens.
+    Forward,
+    End,
 }
 
 impl Session {
     /// An empty context of at most `max_context` tokens.
     pub fn new(weights: Arc<Weights>, max_context: usize) -> Self {
-        let cache = weights.blocks.iter().map(|_| BlockCache::default()).collect();
-        Self { weights, max_context, tokens: Vec::new(), cache, scratch: Scratch::default(), logits: Vec::new() }
+        Self::with_comm(weights, Box::new(Alone), max_context, CacheType::default())
+    }
+
+    /// As [`Self::new`], for the first of several shards; the others are at [`serve`] or will be.
+    ///
+    /// # Panics
+    /// The weights are not the first shard, or the shared buffer is smaller than [`crate::comm_words`].
+    pub fn with_comm(weights: Arc<Weights>, comm: Box<dyn Comm>, max_context: usize, cache_type: CacheType) -> Self {
+        assert_eq!(weights.shard().index(), 0, "a session belongs to the first shard");
+        let runner = Runner::new(weights, comm, cache_type);
+        Self { runner, max_context, cache_type, tokens: Vec::new(), pass: None }
     }
 
     /// Appends `tokens` and returns the logits after the last one, `vocab_size` values.
@@ -56,23 +56,90 @@ impl Session {
     /// # Errors
     /// No tokens, an id outside the vocabulary, a full context, no memory; the session is then unchanged.
     pub fn forward(&mut self, tokens: &[u32]) -> Result<&[f32], ForwardError> {
-        self.check(tokens)?;
-        self.reserve(tokens.len())?;
-        for batch in tokens.chunks(BATCH) {
-            self.forward_batch(batch);
-        }
-        self.compute_logits();
-        Ok(&self.logits)
+        self.start(tokens)?;
+        while self.advance()? {}
+        Ok(&self.runner.logits)
     }
 
-    /// Forgets all tokens from position `len` on, so that a common prefix is reused.
-    pub fn truncate(&mut self, len: usize) {
-        let row_len = kv_row_len(self.weights.config());
-        self.tokens.truncate(len);
-        for cache in &mut self.cache {
-            cache.keys.truncate(len.saturating_mul(row_len));
-            cache.values.truncate(len.saturating_mul(row_len));
+    /// Begins what [`Self::forward`] does, step by step; a pass that was going on is abandoned.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn start(&mut self, tokens: &[u32]) -> Result<(), ForwardError> {
+        self.abandon()?;
+        self.check(tokens)?;
+        self.runner.reserve(self.tokens.len() + tokens.len(), self.max_context)?;
+        let config = self.runner.weights.config();
+        let products = 2 * config.embedding_length * config.feed_forward_length / self.runner.weights.shard().count();
+        let batch = (STEP_PRODUCTS / products.max(1)).clamp(8, BATCH);
+        self.pass = Some(Pass { tokens: tokens.to_vec(), done: 0, batch, stage: Stage::Embedding });
+        Ok(())
+    }
+
+    /// Computes for some milliseconds; `true` while there is more to do, `false` once [`Self::logits`] are those of the last token.
+    ///
+    /// # Errors
+    /// Another shard broke down.
+    pub fn advance(&mut self) -> Result<bool, ForwardError> {
+        let Some(pass) = &mut self.pass else { return Ok(false) };
+        let end = pass.tokens.len().min(pass.done + pass.batch);
+        let batch = &pass.tokens[pass.done..end];
+        let is_last = end == pass.tokens.len();
+        let start = self.tokens.len();
+        let order = |runner: &mut Runner| {
+            let mut words = vec![Order::Forward as u32, start as u32, self.max_context as u32, u32::from(is_last)];
+            words.extend(batch);
+            runner.meeting.broadcast(&mut words)
+        };
+        let stage = (|| {
+            if pass.stage == Stage::Embedding {
+                order(&mut self.runner)?;
+            }
+            let stage = self.runner.advance(batch, start, pass.stage)?;
+            if stage == Stage::Done && is_last {
+                self.runner.compute_logits()?;
+            }
+            Ok(stage)
+        })();
+        pass.stage = stage.map_err(|interrupt: Interrupt| {
+            debug_assert_eq!(interrupt, Interrupt::Disconnected, "only this side abandons a pass");
+            ForwardError::Disconnected(Disconnected)
+        })?;
+        if pass.stage == Stage::Done {
+            self.tokens.extend_from_slice(batch);
+            (pass.done, pass.stage) = (end, Stage::Embedding);
+            if is_last {
+                self.pass = None;
+                return Ok(false);
+            }
         }
+        Ok(true)
+    }
+
+    /// Gives up the pass that is going on, if any; its tokens up to the last whole batch stay in the context.
+    ///
+    /// # Errors
+    /// Another shard broke down.
+    pub fn abandon(&mut self) -> Result<(), ForwardError> {
+        match self.pass.take() {
+            Some(pass) if pass.stage != Stage::Embedding => Ok(self.runner.meeting.abandon()?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The logits of the last finished pass.
+    pub fn logits(&self) -> &[f32] {
+        &self.runner.logits
+    }
+
+    /// Forgets all tokens from position `len` on, so that a common prefix is reused. A pass that is going on is abandoned.
+    ///
+    /// # Errors
+    /// Another shard broke down.
+    pub fn truncate(&mut self, len: usize) -> Result<(), ForwardError> {
+        self.abandon()?;
+        self.tokens.truncate(len);
+        Ok(())
     }
 
     /// The tokens in the context.
@@ -85,13 +152,18 @@ impl Session {
         self.max_context
     }
 
+    /// How keys and values are kept.
+    pub fn cache_type(&self) -> CacheType {
+        self.cache_type
+    }
+
     /// The shared weights.
     pub fn weights(&self) -> &Arc<Weights> {
-        &self.weights
+        &self.runner.weights
     }
 
     fn check(&self, tokens: &[u32]) -> Result<(), ForwardError> {
-        let vocab_size = self.weights.config().vocab_size;
+        let vocab_size = self.runner.weights.config().vocab_size;
         if tokens.is_empty() {
             return Err(ForwardError::Empty);
         }
@@ -104,92 +176,61 @@ impl Session {
         }
         Ok(())
     }
+}
 
-    /// Makes room for `adding` tokens in every block, so that no batch can fail half way.
-    fn reserve(&mut self, adding: usize) -> Result<(), ForwardError> {
-        let row_len = kv_row_len(self.weights.config());
-        let target = (self.tokens.len() + adding).next_multiple_of(CACHE_STEP).min(self.max_context);
-        for rows in self.cache.iter_mut().flat_map(|cache| [&mut cache.keys, &mut cache.values]) {
-            let more = (target * row_len).saturating_sub(rows.len());
-            let bytes = (more * size_of::<f32>()) as u64;
-            rows.try_reserve_exact(more).map_err(|_| ForwardError::OutOfMemory { bytes })?;
-        }
-        Ok(())
-    }
-
-    fn forward_batch(&mut self, tokens: &[u32]) {
-        let Self { weights, cache, scratch, .. } = self;
-        let config = weights.config();
-        let start = self.tokens.len();
-        scratch.x.resize(tokens.len() * config.embedding_length, 0.0);
-        for (&token, x) in tokens.iter().zip(scratch.x.chunks_exact_mut(config.embedding_length)) {
-            weights.embedding.dequantize_row(token as usize, x);
-        }
-        scratch.rotations.clear();
-        for position in start..start + tokens.len() {
-            kernels::rotations(position, &weights.rope_frequencies, &mut scratch.rotations);
-        }
-        for (block, cache) in weights.blocks.iter().zip(cache) {
-            scratch.attention(block, cache, config);
-            scratch.feed_forward(block, config);
-        }
-        self.tokens.extend_from_slice(tokens);
-    }
-
-    /// Logits of the last position of the last batch.
-    fn compute_logits(&mut self) {
-        let Self { weights, scratch, logits, .. } = self;
-        let config = weights.config();
-        let last = &scratch.x[scratch.x.len() - config.embedding_length..];
-        scratch.normed.resize(config.embedding_length, 0.0);
-        kernels::rms_norm(last, &weights.output_norm, config.rms_norm_epsilon, &mut scratch.normed);
-        weights.output().matmul(&Activations::new(&scratch.normed, config.embedding_length), logits);
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Whoever is gone already cannot be told.
+        let _ = self.abandon();
+        let _ = self.runner.meeting.broadcast(&mut vec![Order::End as u32]);
     }
 }
 
-impl Scratch {
-    /// `x += attention(norm(x))`, appending this batch's keys and values to the cache.
-    fn attention(&mut self, block: &Block, cache: &mut BlockCache, config: &Config) {
-        self.normed.resize(self.x.len(), 0.0);
-        kernels::rms_norm(&self.x, &block.attention_norm, config.rms_norm_epsilon, &mut self.normed);
-        let input = Activations::new(&self.normed, config.embedding_length);
-        block.query.matmul(&input, &mut self.query);
-        block.key.matmul(&input, &mut self.key);
-        block.value.matmul(&input, &mut self.value);
-
-        let (query_len, row_len) = (block.query.rows, kv_row_len(config));
-        let rotations = self.rotations.chunks_exact(config.rope_dimension_count / 2);
-        for ((query, key), rotations) in
-            self.query.chunks_exact_mut(query_len).zip(self.key.chunks_exact_mut(row_len)).zip(rotations)
-        {
-            kernels::rope(query, config.head_dim, rotations);
-            kernels::rope(key, config.head_dim, rotations);
+/// The life of a shard that is not the first: computes its part of whatever the first one asks for, until that session ends.
+///
+/// # Errors
+/// Another shard broke down, or this one has no memory for its part of the KV cache.
+///
+/// # Panics
+/// The shared buffer is smaller than [`crate::comm_words`].
+pub fn serve(weights: Arc<Weights>, comm: Box<dyn Comm>, cache_type: CacheType) -> Result<(), ForwardError> {
+    let mut runner = Runner::new(weights, comm, cache_type);
+    let mut words = Vec::new();
+    loop {
+        let heard = runner.meeting.broadcast(&mut words);
+        let outcome = heard.map_err(|_| ForwardError::Disconnected(Disconnected)).and_then(|()| match &words[..] {
+            [order, start, context, is_last, batch @ ..] if *order == Order::Forward as u32 => {
+                obey(&mut runner, batch, (*start as usize, *context as usize), *is_last == 1).map(|()| true)
+            }
+            _ => Ok(false),
+        });
+        match outcome {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => return Err(error),
         }
-        let start = cache.keys.len();
-        cache.keys.extend_from_slice(&self.key);
-        cache.values.extend_from_slice(&self.value);
-
-        self.attended.resize(self.query.len(), 0.0);
-        for (index, (query, out)) in
-            self.query.chunks_exact(query_len).zip(self.attended.chunks_exact_mut(query_len)).enumerate()
-        {
-            let visible = start + (index + 1) * row_len;
-            let (keys, values) = (&cache.keys[..visible], &cache.values[..visible]);
-            kernels::attention(query, keys, values, config.head_dim, row_len, &mut self.scores, out);
-        }
-        block.attention_output.matmul(&Activations::new(&self.attended, query_len), &mut self.projected);
-        kernels::add(&mut self.x, &self.projected);
     }
+}
 
-    /// `x += down(silu(gate(norm(x))) * up(norm(x)))`
-    fn feed_forward(&mut self, block: &Block, config: &Config) {
-        kernels::rms_norm(&self.x, &block.feed_forward_norm, config.rms_norm_epsilon, &mut self.normed);
-        let input = Activations::new(&self.normed, config.embedding_length);
-        block.gate.matmul(&input, &mut self.gate);
-        block.up.matmul(&input, &mut self.up);
-        kernels::swiglu(&mut self.gate, &self.up);
-        block.down.matmul(&Activations::new(&self.gate, config.feed_forward_length), &mut self.projected);
-        kernels::add(&mut self.x, &self.projected);
+/// One batch, unless the first shard abandons it.
+fn obey(
+    runner: &mut Runner,
+    batch: &[u32],
+    (start, context): (usize, usize),
+    wants_logits: bool,
+) -> Result<(), ForwardError> {
+    runner.reserve(start + batch.len(), context)?;
+    let mut stage = Stage::Embedding;
+    while stage != Stage::Done {
+        match runner.advance(batch, start, stage) {
+            Ok(next) => stage = next,
+            Err(Interrupt::Abandoned) => return Ok(()),
+            Err(Interrupt::Disconnected) => return Err(Disconnected.into()),
+        }
+    }
+    match wants_logits.then(|| runner.compute_logits()) {
+        Some(Err(Interrupt::Disconnected)) => Err(Disconnected.into()),
+        _ => Ok(()),
     }
 }
 
@@ -200,8 +241,4 @@ impl fmt::Debug for Session {
             .field("max_context", &self.max_context)
             .finish_non_exhaustive()
     }
-}
-
-fn kv_row_len(config: &Config) -> usize {
-    config.head_count_kv * config.head_dim
 }

@@ -1,28 +1,23 @@
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     fmt,
-    io::{Read, Seek, SeekFrom},
+    io::{Read, Seek},
     ops::ControlFlow,
+    slice,
 };
 
 use crate::{
-    Config, Gguf, LoadError, TensorInfo,
-    matrix::{Matrix, read_vector},
+    Config, Cpu, Gguf, LoadError, Loader, Progress, Shard,
+    layout::{Layout, Part, Slot},
+    matrix::Matrix,
 };
 
-/// How far [`Weights::load`] has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes of tensors read so far.
-    pub loaded: u64,
-    /// Bytes of all tensors.
-    pub total: u64,
-}
-
-/// The weights of one transformer: immutable, shared by any number of sessions.
+/// The weights of one transformer, or one shard of them: immutable, shared by any number of sessions.
 pub struct Weights {
     config: Config,
     memory_bytes: u64,
+    pub(crate) layout: Layout,
+    pub(crate) cpu: Cpu,
     pub(crate) embedding: Matrix,
     pub(crate) blocks: Vec<Block>,
     pub(crate) output_norm: Vec<f32>,
@@ -30,24 +25,40 @@ pub struct Weights {
     output: Option<Matrix>,
     /// Radians per position of each rotated pair.
     pub(crate) rope_frequencies: Vec<f32>,
+    /// Cosines and sines are multiplied by this.
+    pub(crate) rope_factor: f32,
 }
 
+/// One transformer block; what a family does not have is empty.
 pub(crate) struct Block {
     pub attention_norm: Vec<f32>,
-    pub query: Matrix,
-    pub key: Matrix,
-    pub value: Matrix,
-    pub attention_output: Matrix,
+    pub query: Linear,
+    pub key: Linear,
+    pub value: Linear,
+    /// RMSNorm of each query head and each key head, before they are rotated.
+    pub query_norm: Vec<f32>,
+    pub key_norm: Vec<f32>,
+    pub attention_output: Linear,
+    /// RMSNorm of what attention adds to the residual stream.
+    pub attention_post_norm: Vec<f32>,
     pub feed_forward_norm: Vec<f32>,
     pub gate: Matrix,
     pub up: Matrix,
     pub down: Matrix,
+    /// RMSNorm of what the feed-forward network adds to the residual stream.
+    pub feed_forward_post_norm: Vec<f32>,
+}
+
+/// A matrix and the bias that is added to its product, if any.
+pub(crate) struct Linear {
+    pub matrix: Matrix,
+    pub bias: Vec<f32>,
 }
 
 impl Weights {
-    /// Reads all tensors, one by one, each straight into its final place.
+    /// Reads all tensors of a model in one file, row by row, each straight into its final place.
     ///
-    /// `progress` is called after every few megabytes; `Break` cancels.
+    /// `progress` is called after every few megabytes; `Break` cancels. [`Loader`] does the same step by step, for shards and split models.
     ///
     /// # Errors
     /// Missing, unknown, misshapen or unsupported tensors, too little memory, a failing source, [`LoadError::Cancelled`].
@@ -56,26 +67,56 @@ impl Weights {
         reader: &mut R,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Self, LoadError> {
-        let config = Config::from_gguf(gguf)?;
-        let mut source = Source::new(gguf, reader, progress);
-        let (width, vocab_size) = (config.embedding_length, config.vocab_size);
-        let embedding = source.matrix("token_embd.weight", vocab_size, width)?;
-        let frequency_factors = source.optional_vector("rope_freqs.weight", config.rope_dimension_count / 2)?;
-        let blocks = (0..config.block_count).map(|index| source.block(index, &config)).collect::<Result<_, _>>()?;
-        let output_norm = source.vector("output_norm.weight", width)?;
-        let output = match gguf.tensors().contains_key("output.weight") {
-            true => Some(source.matrix("output.weight", vocab_size, width)?),
-            false => None,
-        };
-        source.refuse_leftovers()?;
-        let memory_bytes = source.memory_bytes;
-        let rope_frequencies = rope_frequencies(&config, frequency_factors.as_deref());
-        Ok(Self { config, memory_bytes, embedding, blocks, output_norm, output, rope_frequencies })
+        let mut loader = Loader::new(gguf, Shard::WHOLE)?;
+        loop {
+            let step = loader.step(slice::from_mut(reader))?;
+            if progress(loader.progress()).is_break() {
+                return Err(LoadError::Cancelled);
+            }
+            if step.is_break() {
+                return Ok(loader.finish());
+            }
+        }
+    }
+
+    /// Puts what was read into place; the plan has made sure that all of it is there.
+    pub(crate) fn assemble(config: Config, layout: Layout, cpu: Cpu, loaded: BTreeMap<Slot, Matrix>) -> Self {
+        let memory_bytes = loaded.values().map(|matrix| matrix.bytes() as u64).sum();
+        let mut pieces = Pieces(loaded);
+        let embedding = pieces.matrix(Slot::Embedding);
+        let factors = pieces.vector(Slot::RopeFactors);
+        let blocks = (0..config.block_count).map(|index| pieces.block(index)).collect();
+        let output_norm = pieces.vector(Slot::OutputNorm);
+        let output = pieces.0.remove(&Slot::Output);
+        let factors = Some(factors.as_slice()).filter(|factors| !factors.is_empty());
+        let (rope_frequencies, rope_factor) = config.rotary_frequencies(factors);
+        Self {
+            config,
+            memory_bytes,
+            layout,
+            cpu,
+            embedding,
+            blocks,
+            output_norm,
+            output,
+            rope_frequencies,
+            rope_factor,
+        }
     }
 
     /// The model's shape.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Which part of the model this is.
+    pub fn shard(&self) -> Shard {
+        self.layout.shard
+    }
+
+    /// The instruction set that the weights are laid out for.
+    pub fn cpu(&self) -> Cpu {
+        self.cpu
     }
 
     /// Bytes that the weights occupy; a session adds [`Config::kv_bytes`].
@@ -92,120 +133,48 @@ impl fmt::Debug for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Weights")
             .field("config", &self.config)
+            .field("shard", &self.shard())
+            .field("cpu", &self.cpu)
             .field("memory_bytes", &self.memory_bytes)
             .finish_non_exhaustive()
     }
 }
 
-/// Hands out the tensors of a file by name, in any order, each checked against the expected shape.
-struct Source<'a, R> {
-    gguf: &'a Gguf,
-    reader: &'a mut R,
-    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
-    done: Progress,
-    memory_bytes: u64,
-    unread: BTreeSet<&'a str>,
-}
+struct Pieces(BTreeMap<Slot, Matrix>);
 
-impl<'a, R: Read + Seek> Source<'a, R> {
-    fn new(gguf: &'a Gguf, reader: &'a mut R, progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>) -> Self {
-        let total = gguf.tensors().values().fold(0u64, |sum, tensor| sum.saturating_add(tensor.bytes));
-        let unread = gguf.tensors().keys().map(String::as_str).collect();
-        Self { gguf, reader, progress, done: Progress { loaded: 0, total }, memory_bytes: 0, unread }
+impl Pieces {
+    fn matrix(&mut self, slot: Slot) -> Matrix {
+        self.0.remove(&slot).unwrap_or_else(|| unreachable!("{slot:?} is in every plan"))
     }
 
-    fn block(&mut self, index: usize, config: &Config) -> Result<Block, LoadError> {
-        let (width, hidden) = (config.embedding_length, config.feed_forward_length);
-        let query = config.head_count.saturating_mul(config.head_dim);
-        let key = config.head_count_kv.saturating_mul(config.head_dim);
-        let name = |part: &str| format!("blk.{index}.{part}.weight");
-        Ok(Block {
-            attention_norm: self.vector(&name("attn_norm"), width)?,
-            query: self.matrix(&name("attn_q"), query, width)?,
-            key: self.matrix(&name("attn_k"), key, width)?,
-            value: self.matrix(&name("attn_v"), key, width)?,
-            attention_output: self.matrix(&name("attn_output"), width, query)?,
-            feed_forward_norm: self.vector(&name("ffn_norm"), width)?,
-            gate: self.matrix(&name("ffn_gate"), hidden, width)?,
-            up: self.matrix(&name("ffn_up"), hidden, width)?,
-            down: self.matrix(&name("ffn_down"), width, hidden)?,
-        })
+    /// The values of a vector, or nothing.
+    fn vector(&mut self, slot: Slot) -> Vec<f32> {
+        let Some(column) = self.0.remove(&slot) else { return Vec::new() };
+        let mut values = vec![0.0; column.rows];
+        values.iter_mut().enumerate().for_each(|(row, value)| column.dequantize_row(row, slice::from_mut(value)));
+        values
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<Matrix, LoadError> {
-        let tensor = self.open(name, &[rows as u64, columns as u64])?;
-        let (mut step, reader) = (step(self.progress, &mut self.done), &mut *self.reader);
-        let matrix = Matrix::read(tensor.dtype, (rows, columns), reader, &mut step, name)?;
-        self.memory_bytes += matrix.bytes() as u64;
-        Ok(matrix)
-    }
-
-    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, LoadError> {
-        let tensor = self.open(name, &[len as u64])?;
-        let (mut step, reader) = (step(self.progress, &mut self.done), &mut *self.reader);
-        let vector = read_vector(tensor.dtype, len, reader, &mut step, name)?;
-        self.memory_bytes += size_of_val(vector.as_slice()) as u64;
-        Ok(vector)
-    }
-
-    fn optional_vector(&mut self, name: &str, len: usize) -> Result<Option<Vec<f32>>, LoadError> {
-        match self.gguf.tensors().contains_key(name) {
-            true => self.vector(name, len).map(Some),
-            false => Ok(None),
+    fn block(&mut self, index: usize) -> Block {
+        let slot = |part| Slot::Block(index, part);
+        Block {
+            attention_norm: self.vector(slot(Part::AttentionNorm)),
+            query: self.linear(slot(Part::Query), slot(Part::QueryBias)),
+            key: self.linear(slot(Part::Key), slot(Part::KeyBias)),
+            value: self.linear(slot(Part::Value), slot(Part::ValueBias)),
+            query_norm: self.vector(slot(Part::QueryNorm)),
+            key_norm: self.vector(slot(Part::KeyNorm)),
+            attention_output: self.linear(slot(Part::AttentionOutput), slot(Part::AttentionOutputBias)),
+            attention_post_norm: self.vector(slot(Part::AttentionPostNorm)),
+            feed_forward_norm: self.vector(slot(Part::FeedForwardNorm)),
+            gate: self.matrix(slot(Part::Gate)),
+            up: self.matrix(slot(Part::Up)),
+            down: self.matrix(slot(Part::Down)),
+            feed_forward_post_norm: self.vector(slot(Part::FeedForwardPostNorm)),
         }
     }
 
-    /// Checks a tensor and moves the reader to its first byte.
-    fn open(&mut self, name: &str, expected: &[u64]) -> Result<&'a TensorInfo, LoadError> {
-        let gguf = self.gguf;
-        let tensor = gguf.tensors().get(name).ok_or_else(|| LoadError::MissingTensor { name: name.to_owned() })?;
-        if tensor.shape != expected {
-            return Err(LoadError::Shape {
-                name: name.to_owned(),
-                expected: expected.to_vec(),
-                found: tensor.shape.clone(),
-            });
-        }
-        if !tensor.dtype.is_supported() {
-            return Err(LoadError::TensorType { name: name.to_owned(), found: tensor.dtype.to_string() });
-        }
-        self.unread.remove(name);
-        self.reader.seek(SeekFrom::Start(tensor.offset))?;
-        Ok(tensor)
+    fn linear(&mut self, matrix: Slot, bias: Slot) -> Linear {
+        Linear { matrix: self.matrix(matrix), bias: self.vector(bias) }
     }
-
-    /// A bias or an adapter that nobody applies would silently change the text.
-    fn refuse_leftovers(&self) -> Result<(), LoadError> {
-        // Early converters stored the rotary frequencies of each block, which follow from the metadata.
-        let unknown = self.unread.iter().find(|name| !name.ends_with("attn_rot_embd.weight"));
-        match unknown {
-            Some(name) => Err(LoadError::UnknownTensor { name: (*name).to_owned() }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Counts bytes towards the progress and turns `Break` into an error.
-fn step<'a>(
-    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
-    done: &'a mut Progress,
-) -> impl FnMut(usize) -> Result<(), LoadError> + 'a {
-    move |bytes| {
-        done.loaded += bytes as u64;
-        match progress(*done) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(LoadError::Cancelled),
-        }
-    }
-}
-
-fn rope_frequencies(config: &Config, factors: Option<&[f32]>) -> Vec<f32> {
-    let dimensions = config.rope_dimension_count;
-    (0..dimensions / 2)
-        .map(|pair| {
-            let frequency = 1.0 / config.rope_freq_base.powf((2 * pair) as f32 / dimensions as f32);
-            let factor = factors.map_or(1.0, |factors| factors[pair]);
-            frequency / factor / config.rope_scaling_factor
-        })
-        .collect()
 }

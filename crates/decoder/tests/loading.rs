@@ -6,7 +6,7 @@ use std::{io::Cursor, ops::ControlFlow};
 
 use candle_core::quantized::{GgmlDType, gguf_file::Value};
 use common::{TinyModel, load};
-use decoder::{Gguf, LoadError, Session, Weights};
+use decoder::{CacheType, Gguf, LoadError, Session, Weights};
 use proptest::prelude::*;
 
 /// Bytes of a header under construction.
@@ -129,11 +129,11 @@ fn what_the_architecture_needs_and_does_not_know_is_named() {
         (model().set("llama.rope.dimension_count", Value::U32(3)), vec!["rope.dimension_count", "even"]),
         (model().set("llama.rope.freq_base", Value::F32(f32::NAN)), vec!["rope.freq_base", "NaN"]),
         (model().set("llama.expert_count", Value::U32(8)), vec!["8 experts", "not supported"]),
-        (model().set("llama.rope.scaling.type", text("yarn")), vec!["RoPE scaling of type \"yarn\""]),
-        (model().set("split.count", Value::U16(3)), vec!["one of 3 parts"]),
+        (model().set("llama.rope.scaling.type", text("longrope")), vec!["RoPE scaling of type \"longrope\""]),
+        (model().set("split.count", Value::U16(3)), vec!["split into 3 files, 1 were given"]),
         (model().without_tensor("blk.1.ffn_up.weight"), vec!["no tensor \"blk.1.ffn_up.weight\""]),
         (model().with_tensor("blk.1.ffn_up.weight", &[8, 32]), vec!["ffn_up", "[64, 32]", "[8, 32]"]),
-        (model().with_tensor("blk.0.attn_q.bias", &[32]), vec!["\"blk.0.attn_q.bias\"", "does not know"]),
+        (model().with_tensor("blk.0.attn_sinks.weight", &[32]), vec!["\"blk.0.attn_sinks.weight\"", "does not know"]),
     ];
     for (model, words) in cases {
         assert_refused(&model.write(), &words);
@@ -166,8 +166,9 @@ fn progress_counts_up_to_the_total_and_can_cancel() {
     let last = seen.last().expect("progress");
     assert_eq!(last.loaded, last.total);
     assert_eq!(weights.memory_bytes(), last.total);
-    // Keys and values, 2 blocks, 4 heads of 32, 10 tokens, 4 bytes.
-    assert_eq!(weights.config().kv_bytes(10), 2 * 2 * 4 * 32 * 10 * 4);
+    // Keys and values, 2 blocks, 4 heads of 32, 64 tokens (whole blocks of 32), 4 or 2 bytes.
+    assert_eq!(weights.config().kv_bytes(64, CacheType::F32), 2 * 2 * 4 * 32 * 64 * 4);
+    assert_eq!(weights.config().kv_bytes(33, CacheType::F16), 2 * 2 * 4 * 32 * 64 * 2);
 
     let mut calls = 0;
     let cancelled = Weights::load(&header, &mut reader, &mut |_| {

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use decoder::Session;
+use decoder::{CacheType, Comm, Session};
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use crate::{Error, Message, Model, Options, Sampler, TextStream};
 
-/// Prompt tokens per step, so that a caller can show progress or cancel inside a long prompt.
-const PREFILL_CHUNK: usize = 64;
+/// A step ends after about so long, in milliseconds, so that a caller can show progress or cancel inside a long prompt.
+const STEP_MS: f64 = 25.0;
 
 /// What the model is asked to continue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,8 @@ struct Reply {
     history: Vec<u32>,
     /// How many of them have passed through the model.
     seen: usize,
+    /// Are the rest of them on their way?
+    computing: bool,
     outcome: Outcome,
     complete: bool,
 }
@@ -79,10 +81,20 @@ struct Reply {
 impl Generator {
     /// A generator whose context holds `context` tokens, at most as many as the model was trained for; 0 asks for all of them.
     pub fn new(model: Arc<Model>, context: usize) -> Self {
+        Self::with_comm(model, Box::new(decoder::Alone), context, CacheType::default())
+    }
+
+    /// As [`Self::new`], for a model of which this is the first of several shards.
+    pub fn with_comm(model: Arc<Model>, comm: Box<dyn Comm>, context: usize, cache_type: CacheType) -> Self {
         let trained = model.config().context_length;
         let context = if context == 0 { trained } else { context.min(trained) };
-        let session = Session::new(Arc::clone(model.weights()), context);
+        let session = Session::with_comm(Arc::clone(model.weights()), comm, context, cache_type);
         Self { model, session, reply: None }
+    }
+
+    /// Bytes of keys and values when the context is full, of all shards together.
+    pub fn cache_bytes(&self) -> u64 {
+        self.model.config().kv_bytes(self.context(), self.session.cache_type())
     }
 
     /// The model.
@@ -114,14 +126,23 @@ impl Generator {
         // The last token is always computed: its logits begin the reply.
         let shared = tokens.iter().zip(self.session.tokens()).take_while(|(a, b)| a == b).count();
         let reused_tokens = shared.min(tokens.len() - 1);
-        self.session.truncate(reused_tokens);
+        self.session.truncate(reused_tokens)?;
         let outcome = Outcome { prompt_tokens: tokens.len(), reused_tokens, ..Outcome::nothing() };
-        self.reply = Some(Reply { sampler, stream, history: tokens, seen: reused_tokens, outcome, complete: false });
+        self.reply = Some(Reply {
+            sampler,
+            stream,
+            history: tokens,
+            seen: reused_tokens,
+            computing: false,
+            outcome,
+            complete: false,
+        });
         Ok(())
     }
 
-    /// Computes one chunk of the prompt or one token of the reply and returns the new text: empty while the prompt is read, while a
-    /// character is incomplete or while a stop text may be coming; `None` when the reply is complete.
+    /// Computes for some milliseconds, at most up to the next token of the reply, and returns the new text: empty while the prompt is
+    /// read, while a token takes longer, while a character is incomplete or while a stop text may be coming; `None` when the reply is
+    /// complete.
     ///
     /// # Errors
     /// The forward pass fails; the reply cannot go on.
@@ -147,14 +168,20 @@ impl Generator {
 
 impl Reply {
     fn step(&mut self, model: &Model, session: &mut Session) -> Result<String, Error> {
-        let end = self.history.len().min(self.seen + PREFILL_CHUNK);
-        let logits = session.forward(&self.history[self.seen..end])?;
-        self.seen = end;
-        if self.seen < self.history.len() {
-            return Ok(String::new());
+        if !self.computing {
+            session.start(&self.history[self.seen..])?;
+            self.computing = true;
         }
+        let (started, known) = (Instant::now(), session.tokens().len());
+        while session.advance()? {
+            let is_long = started.elapsed().as_secs_f64() * 1e3 > STEP_MS;
+            if is_long || session.tokens().len() > known {
+                return Ok(String::new());
+            }
+        }
+        (self.seen, self.computing) = (self.history.len(), false);
         // Rows past the vocabulary are padding of the embedding.
-        let token = self.sampler.sample(&logits[..model.tokenizer().len()], &self.history);
+        let token = self.sampler.sample(&session.logits()[..model.tokenizer().len()], &self.history);
         let mut text = self.accept(token, model);
         let stop = self.stop_reason(token, model, session.context());
         if let Some(stop) = stop {

@@ -30,7 +30,7 @@ pub use decoder::Progress;
 pub use error::Error;
 pub use fit::{Fit, PromptSize, fit};
 pub use generator::{Generator, Outcome, Prompt, StopReason};
-pub use model::Model;
+pub use model::{Model, Outline};
 pub use sampler::{Options, Sampler};
 pub use stream::TextStream;
 pub use template::{ChatTemplate, Message, ROCIT_TEMPLATE};

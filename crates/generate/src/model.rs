@@ -17,6 +17,37 @@ pub struct Model {
     name: Option<String>,
 }
 
+/// A model without its weights: what is cheap to refuse is refused before they are read.
+#[derive(Debug)]
+pub struct Outline {
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    name: Option<String>,
+}
+
+impl Outline {
+    /// Reads what a header says beside the weights.
+    ///
+    /// # Errors
+    /// A header of no usable model: see [`Error`] and [`decoder::LoadError`].
+    pub fn from_gguf(gguf: &Gguf) -> Result<Self, Error> {
+        let config = Config::from_gguf(gguf)?;
+        let tokenizer = Tokenizer::from_gguf(gguf)?;
+        let template = ChatTemplate::from_gguf(gguf, &tokenizer)?;
+        if tokenizer.len() > config.vocab_size {
+            return Err(Error::VocabularySize { tokens: tokenizer.len(), embeddings: config.vocab_size });
+        }
+        let name = gguf.get_str("general.name")?.map(str::to_owned);
+        Ok(Self { tokenizer, template, name })
+    }
+
+    /// The model, with all of its weights or with the first shard of them.
+    pub fn with_weights(self, weights: Weights) -> Model {
+        let Self { tokenizer, template, name } = self;
+        Model { weights: Arc::new(weights), tokenizer, template, name }
+    }
+}
+
 impl Model {
     /// Reads a GGUF; `progress` may cancel with `Break`.
     ///
@@ -27,16 +58,8 @@ impl Model {
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Self, Error> {
         let gguf = Gguf::read(reader)?;
-        // What is cheap to refuse is refused before the weights are read.
-        let config = Config::from_gguf(&gguf)?;
-        let tokenizer = Tokenizer::from_gguf(&gguf)?;
-        let template = ChatTemplate::from_gguf(&gguf, &tokenizer)?;
-        if tokenizer.len() > config.vocab_size {
-            return Err(Error::VocabularySize { tokens: tokenizer.len(), embeddings: config.vocab_size });
-        }
-        let name = gguf.get_str("general.name")?.map(str::to_owned);
-        let weights = Arc::new(Weights::load(&gguf, reader, progress)?);
-        Ok(Self { weights, tokenizer, template, name })
+        let outline = Outline::from_gguf(&gguf)?;
+        Ok(outline.with_weights(Weights::load(&gguf, reader, progress)?))
     }
 
     /// The weights, shared.

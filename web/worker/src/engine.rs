@@ -160,7 +160,7 @@ fn describe(gguf: &Gguf, generator: &Generator, file_name: String, bytes: u64, s
         context: generator.context(),
         bytes,
         weight_bytes: model.weights().memory_bytes(),
-        cache_bytes: model.config().kv_bytes(generator.context()),
+        cache_bytes: generator.cache_bytes(),
         workers: 1,
         backend: if cfg!(target_feature = "simd128") { "cpu simd128" } else { "cpu" }.to_owned(),
         load_ms: started.elapsed().as_secs_f64() * 1e3,

@@ -118,7 +118,7 @@ impl<R: Read> Header<R> {
         let Some(bytes) = bytes else {
             return Err(self.invalid(format!("tensor {name:?} has shape {shape:?}, impossible for {dtype}")));
         };
-        Ok(TensorInfo { shape, dtype, offset, bytes })
+        Ok(TensorInfo { shape, dtype, part: 0, offset, bytes })
     }
 
     fn value(&mut self, type_id: u32, key: &str) -> Result<Value, LoadError> {

@@ -1,4 +1,5 @@
 mod header;
+mod split;
 
 use std::{
     collections::BTreeMap,
@@ -60,7 +61,9 @@ pub struct TensorInfo {
     pub shape: Vec<u64>,
     /// Element type.
     pub dtype: TensorType,
-    /// Absolute position of the first byte in the file.
+    /// Which part of a split model holds it; 0 of a model in one file.
+    pub part: usize,
+    /// Absolute position of the first byte in that file.
     pub offset: u64,
     /// Length in bytes; 0 for types without a kernel, whose layout is not known.
     pub bytes: u64,
@@ -72,6 +75,7 @@ pub struct Gguf {
     metadata: BTreeMap<String, Value>,
     tensors: BTreeMap<String, TensorInfo>,
     size_bytes: u64,
+    part_count: usize,
 }
 
 impl Gguf {
@@ -108,10 +112,15 @@ impl Gguf {
                 return Err(LoadError::Truncated { what: format!("tensor {name:?}"), needed, found: size });
             }
         }
-        Ok(Self { metadata, tensors, size_bytes: size })
+        Ok(Self { metadata, tensors, size_bytes: size, part_count: 1 })
     }
 
-    /// Length of the file.
+    /// How many files this header was read from.
+    pub fn part_count(&self) -> usize {
+        self.part_count
+    }
+
+    /// Length of the file, of all files of a split model.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
     }

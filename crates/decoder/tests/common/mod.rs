@@ -1,7 +1,7 @@
 //! Random LLaMA models, written as GGUF by candle.
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use std::{collections::HashMap, io::Cursor, ops::ControlFlow, sync::Arc};
+use std::{collections::HashMap, io::Cursor, sync::Arc};
 
 use candle_core::{
     Device, Tensor,
@@ -10,7 +10,7 @@ use candle_core::{
         gguf_file::{self, Value},
     },
 };
-use decoder::{Gguf, LoadError, Weights};
+use decoder::{Cpu, Gguf, LoadError, Loader, Shard, Weights};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -143,9 +143,15 @@ fn random_values(name: &str, shape: &[usize]) -> Vec<f32> {
 }
 
 pub fn load(gguf: &[u8]) -> Result<Arc<Weights>, LoadError> {
-    let mut reader = Cursor::new(gguf);
-    let header = Gguf::read(&mut reader)?;
-    Weights::load(&header, &mut reader, &mut |_| ControlFlow::Continue(())).map(Arc::new)
+    load_part(gguf, Shard::WHOLE, Cpu::detect())
+}
+
+pub fn load_part(gguf: &[u8], shard: Shard, cpu: Cpu) -> Result<Arc<Weights>, LoadError> {
+    let mut reader = [Cursor::new(gguf)];
+    let header = Gguf::read_parts(&mut reader)?;
+    let mut loader = Loader::with_cpu(&header, shard, cpu)?;
+    while loader.step(&mut reader)?.is_continue() {}
+    Ok(Arc::new(loader.finish()))
 }
 
 /// Deterministic token ids below `vocab_size`.

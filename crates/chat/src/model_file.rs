@@ -1,0 +1,54 @@
+//! Opening a model: one file or the parts of a split one, over as many threads as there are cores.
+
+use std::{
+    fs::File,
+    io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use decoder::{Gguf, load_threaded};
+use generate::{Generator, Outline};
+
+use crate::arguments::Arguments;
+
+/// Loads the model of `file`; of a split model, any part leads to the others.
+pub fn open(file: &Path, arguments: &Arguments) -> Result<Generator> {
+    let parts = parts(file)?;
+    let mut readers = Vec::new();
+    for part in &parts {
+        readers.push(File::open(part).with_context(|| format!("cannot open {}", part.display()))?);
+    }
+    let in_file = || format!("cannot load {}", file.display());
+    let gguf = Gguf::read_parts(&mut readers).with_context(in_file)?;
+    let outline = Outline::from_gguf(&gguf).with_context(in_file)?;
+    let open_all = move || parts.iter().map(File::open).collect::<io::Result<Vec<_>>>();
+    let cache_type = arguments.cache_type();
+    let loaded = load_threaded(&gguf, open_all, arguments.threads(), cache_type, &mut |_| ControlFlow::Continue(()));
+    let (weights, comm) = loaded.with_context(in_file)?;
+    Ok(Generator::with_comm(Arc::new(outline.with_weights(weights)), comm, arguments.context, cache_type))
+}
+
+/// `name-00002-of-00003.gguf` is one of three files; any other name is a file of its own.
+fn parts(file: &Path) -> Result<Vec<PathBuf>> {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some((stem, count)) = split_name(name) else { return Ok(vec![file.to_owned()]) };
+    let part = |number: u32| file.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"));
+    let parts: Vec<PathBuf> = (1..=count).map(part).collect();
+    match parts.iter().find(|part| !part.exists()) {
+        Some(missing) => bail!("{} is one of {count} files, and {} is missing", file.display(), missing.display()),
+        None => Ok(parts),
+    }
+}
+
+fn split_name(name: &str) -> Option<(&str, u32)> {
+    let (rest, count) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+    let (stem, number) = rest.rsplit_once('-')?;
+    let is_number = |digits: &str| digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(number) || !is_number(count) {
+        return None;
+    }
+    count.parse().ok().filter(|&count| count > 0).map(|count| (stem, count))
+}

@@ -1,0 +1,298 @@
+//! The products of packed weights and quantized activations.
+//!
+//! One activation row (decoding) multiplies the weights as they stream by. Several rows (a prompt) multiply a panel pair that was
+//! unpacked once into [`Scratch`]. Both round alike: a batch gives the very numbers that its rows give one by one.
+
+use std::array::from_fn;
+
+use super::{
+    Activations,
+    format::{self, Format, SUB},
+    isa::{Dot, InputRow, Isa},
+};
+
+/// `out[n * rows + row] = weights[row] · inputs[n]`
+pub struct Job<'a> {
+    /// Packed rows, [`Isa::LANES`] side by side, the last ones filled up with zeros.
+    pub weights: &'a [u8],
+    pub rows: usize,
+    pub columns: usize,
+    pub inputs: &'a Activations,
+    pub out: &'a mut [f32],
+    pub scratch: &'a mut Scratch,
+}
+
+/// Room for an unpacked pair of panels.
+pub type Scratch = Vec<u8>;
+
+/// Activation rows that pass over an unpacked pair of panels together.
+const TILE: usize = 4;
+
+#[inline(always)]
+pub unsafe fn matmul<I: Isa, F: Format>(job: &mut Job<'_>) {
+    let panel_bytes = job.columns / (SUB * F::SUBS) * format::unit_bytes::<F>() * I::LANES;
+    debug_assert_eq!(job.columns % (SUB * F::SUBS), 0);
+    debug_assert_eq!(job.weights.len(), panel_bytes * job.rows.div_ceil(I::LANES));
+    debug_assert_eq!(job.out.len(), job.rows * job.inputs.rows());
+    let panels = job.rows.div_ceil(I::LANES);
+    let panel = |index: usize| unsafe { job.weights.as_ptr().add(index * panel_bytes) };
+    let pairs = panels / 2;
+    for pair in 0..pairs {
+        unsafe { pass::<I, F, 2>([panel(2 * pair), panel(2 * pair + 1)], 2 * pair, job) };
+    }
+    if panels % 2 == 1 {
+        unsafe { pass::<I, F, 1>([panel(panels - 1)], panels - 1, job) };
+    }
+}
+
+/// All activation rows over `P` panels.
+#[inline(always)]
+unsafe fn pass<I: Isa, F: Format, const P: usize>(panels: [*const u8; P], first_panel: usize, job: &mut Job<'_>) {
+    unsafe {
+        if job.inputs.rows() == 1 {
+            let sums = stream::<I, F, P>(panels, job.columns, job.inputs.row(0));
+            return store::<I, P, 1>(sums.map(|sum| [sum]), first_panel, 0, job);
+        }
+        unpack::<I, F, P>(panels, job.columns, job.scratch);
+        let mut first = 0;
+        while first < job.inputs.rows() {
+            match job.inputs.rows() - first {
+                1 => tile::<I, F, P, 1>(first_panel, first, job),
+                2 => tile::<I, F, P, 2>(first_panel, first, job),
+                3 => tile::<I, F, P, 3>(first_panel, first, job),
+                _ => tile::<I, F, P, TILE>(first_panel, first, job),
+            }
+            first += TILE;
+        }
+    }
+}
+
+/// Multiplies packed weights as they come from memory.
+#[inline(always)]
+unsafe fn stream<I: Isa, F: Format, const P: usize>(
+    panels: [*const u8; P],
+    columns: usize,
+    input: InputRow,
+) -> [I::Floats; P] {
+    unsafe {
+        let mut sums = [I::splat(0.0); P];
+        let unit_bytes = format::unit_bytes::<F>() * I::LANES;
+        for index in 0..columns / (SUB * F::SUBS) {
+            let units: [*const u8; P] = from_fn(|p| panels[p].add(index * unit_bytes));
+            let headers: [[I::Floats; 2]; P] = from_fn(|p| format::header::<I, F>(units[p]));
+            for sub in 0..F::SUBS {
+                let block = index * F::SUBS + sub;
+                let dots = stream_block::<I, F, P>(units, sub, input, block);
+                for p in 0..P {
+                    let scales = from_fn(|part| format::scale::<I, F>(headers[p], units[p], sub, part % F::SCALES));
+                    let min = format::min::<I, F>(headers[p], units[p], sub);
+                    sums[p] = add_block::<I, F>(sums[p], dots[p], scales, min, input, block);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// The integer dot products of one sub-block, of each half where the halves have scales of their own.
+#[inline(always)]
+unsafe fn stream_block<I: Isa, F: Format, const P: usize>(
+    units: [*const u8; P],
+    sub: usize,
+    input: InputRow,
+    block: usize,
+) -> [[I::Ints; 2]; P] {
+    unsafe {
+        let mut sums = [start::<I, F>(input, block); P];
+        // Two quads come out of one vector; where they share a scale they share a partial sum, too.
+        let pairs_per_flush = if F::SCALES == 1 { format::quads_per_flush::<F>() / 2 } else { 2 };
+        let mut quad = 0;
+        while quad < 4 {
+            let mut partials = [[F::Dot::<I>::zero(); 2]; P];
+            for _ in 0..pairs_per_flush {
+                let inputs =
+                    [F::Dot::<I>::input(input, 8 * block + quad), F::Dot::<I>::input(input, 8 * block + quad + 4)];
+                for p in 0..P {
+                    let [low, high] =
+                        format::quads::<I, F>(units[p], sub, quad).map(|bytes| F::Dot::<I>::prepare(bytes));
+                    partials[p][0] = F::Dot::<I>::add(partials[p][0], low, inputs[0]);
+                    let second = F::SCALES - 1;
+                    partials[p][second] = F::Dot::<I>::add(partials[p][second], high, inputs[1]);
+                }
+                quad += 1;
+            }
+            for p in 0..P {
+                sums[p][0] = F::Dot::<I>::flush(sums[p][0], partials[p][0]);
+                if F::SCALES == 2 {
+                    sums[p][1] = F::Dot::<I>::flush(sums[p][1], partials[p][1]);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// What the codes' offset takes away.
+#[inline(always)]
+unsafe fn start<I: Isa, F: Format>(input: InputRow, block: usize) -> [I::Ints; 2] {
+    unsafe {
+        let offset_bits = match F::OFFSET_BITS {
+            Some(bits) => bits,
+            None if F::BITS == 8 && I::BIAS > 0 => I::BIAS.trailing_zeros(),
+            None => return [I::ints(0, 0); 2],
+        };
+        let (low, high) = (*input.sums.add(2 * block), *input.sums.add(2 * block + 1));
+        match F::SCALES {
+            1 => [I::ints(low + high, offset_bits); 2],
+            _ => [I::ints(low, offset_bits), I::ints(high, offset_bits)],
+        }
+    }
+}
+
+/// Adds one sub-block's dot products, scaled, to a sum.
+#[inline(always)]
+unsafe fn add_block<I: Isa, F: Format>(
+    sum: I::Floats,
+    dots: [I::Ints; 2],
+    scales: [I::Floats; 2],
+    min: I::Floats,
+    input: InputRow,
+    block: usize,
+) -> I::Floats {
+    unsafe {
+        let input_scale = I::splat(*input.scales.add(block));
+        let mut sum = I::mul_add(I::to_floats(dots[0]), I::mul(scales[0], input_scale), sum);
+        if F::SCALES == 2 {
+            sum = I::mul_add(I::to_floats(dots[1]), I::mul(scales[1], input_scale), sum);
+        }
+        if F::HALVES == 2 {
+            sum = I::mul_add(min, I::splat(*input.scaled_sums.add(block)), sum);
+        }
+        sum
+    }
+}
+
+/// Bytes of one sub-block of `P` panels in the scratch: eight quads of each panel side by side, then scales, then mins.
+const fn record<I: Isa, F: Format, const P: usize>() -> (usize, usize, usize) {
+    let quad = size_of::<<F::Dot<I> as Dot<I>>::Weights>();
+    let floats = 4 * I::LANES;
+    let scales = if F::HALVES == 2 { F::SCALES + 1 } else { F::SCALES };
+    (quad, floats, P * (8 * quad + scales * floats))
+}
+
+#[inline(always)]
+unsafe fn unpack<I: Isa, F: Format, const P: usize>(panels: [*const u8; P], columns: usize, scratch: &mut Scratch) {
+    let (quad_bytes, float_bytes, record_bytes) = record::<I, F, P>();
+    let needed = columns / SUB * record_bytes;
+    if scratch.len() < needed {
+        scratch.resize(needed, 0);
+    }
+    let unit_bytes = format::unit_bytes::<F>() * I::LANES;
+    unsafe {
+        for index in 0..columns / (SUB * F::SUBS) {
+            for p in 0..P {
+                let unit = panels[p].add(index * unit_bytes);
+                let header = format::header::<I, F>(unit);
+                for sub in 0..F::SUBS {
+                    let record = scratch.as_mut_ptr().add((index * F::SUBS + sub) * record_bytes);
+                    for quad in 0..4 {
+                        let [low, high] =
+                            format::quads::<I, F>(unit, sub, quad).map(|bytes| F::Dot::<I>::prepare(bytes));
+                        record
+                            .add((quad * P + p) * quad_bytes)
+                            .cast::<<F::Dot<I> as Dot<I>>::Weights>()
+                            .write_unaligned(low);
+                        record
+                            .add(((quad + 4) * P + p) * quad_bytes)
+                            .cast::<<F::Dot<I> as Dot<I>>::Weights>()
+                            .write_unaligned(high);
+                    }
+                    let floats = record.add(8 * P * quad_bytes);
+                    for part in 0..F::SCALES {
+                        let scale = format::scale::<I, F>(header, unit, sub, part);
+                        I::store(scale, floats.add((part * P + p) * float_bytes).cast());
+                    }
+                    if F::HALVES == 2 {
+                        let min = format::min::<I, F>(header, unit, sub);
+                        I::store(min, floats.add((F::SCALES * P + p) * float_bytes).cast());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `T` activation rows over the unpacked panels.
+#[inline(always)]
+unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(first_panel: usize, first: usize, job: &mut Job<'_>) {
+    unsafe {
+        let inputs: [InputRow; T] = from_fn(|t| job.inputs.row(first + t));
+        let (quad_bytes, float_bytes, record_bytes) = record::<I, F, P>();
+        let mut sums = [[I::splat(0.0); T]; P];
+        for block in 0..job.columns / SUB {
+            let record = job.scratch.as_ptr().add(block * record_bytes);
+            let floats = record.add(8 * P * quad_bytes);
+            let starts: [[I::Ints; 2]; T] = from_fn(|t| start::<I, F>(inputs[t], block));
+            let mut dots: [[[I::Ints; 2]; T]; P] = [starts; P];
+            let mut quad = 0;
+            while quad < 8 {
+                let part = quad * F::SCALES / 8;
+                let mut partials = [[F::Dot::<I>::zero(); T]; P];
+                for _ in 0..format::quads_per_flush::<F>() {
+                    let weights: [_; P] = from_fn(|p| {
+                        let at = record.add((quad * P + p) * quad_bytes);
+                        at.cast::<<F::Dot<I> as Dot<I>>::Weights>().read_unaligned()
+                    });
+                    for t in 0..T {
+                        let input = F::Dot::<I>::input(inputs[t], 8 * block + quad);
+                        for p in 0..P {
+                            partials[p][t] = F::Dot::<I>::add(partials[p][t], weights[p], input);
+                        }
+                    }
+                    quad += 1;
+                }
+                for t in 0..T {
+                    for p in 0..P {
+                        dots[p][t][part] = F::Dot::<I>::flush(dots[p][t][part], partials[p][t]);
+                    }
+                }
+            }
+            for p in 0..P {
+                let scales = from_fn(|part| I::load(floats.add((part % F::SCALES * P + p) * float_bytes).cast()));
+                let min = if F::HALVES == 2 {
+                    I::load(floats.add((F::SCALES * P + p) * float_bytes).cast())
+                } else {
+                    scales[0]
+                };
+                for t in 0..T {
+                    sums[p][t] = add_block::<I, F>(sums[p][t], dots[p][t], scales, min, inputs[t], block);
+                }
+            }
+        }
+        store::<I, P, T>(sums, first_panel, first, job);
+    }
+}
+
+/// Writes the sums of `P` panels and `T` rows; lanes that fill up the last panel have no place in the output.
+#[inline(always)]
+unsafe fn store<I: Isa, const P: usize, const T: usize>(
+    sums: [[I::Floats; T]; P],
+    first_panel: usize,
+    first: usize,
+    job: &mut Job<'_>,
+) {
+    for (p, sums) in sums.into_iter().enumerate() {
+        let row = (first_panel + p) * I::LANES;
+        let lanes = I::LANES.min(job.rows - row);
+        for (t, sum) in sums.into_iter().enumerate() {
+            let out = &mut job.out[(first + t) * job.rows + row..][..lanes];
+            if lanes == I::LANES {
+                unsafe { I::store(sum, out.as_mut_ptr()) };
+            } else {
+                let mut all = [0.0; 16];
+                unsafe { I::store(sum, all.as_mut_ptr()) };
+                out.copy_from_slice(&all[..lanes]);
+            }
+        }
+    }
+}

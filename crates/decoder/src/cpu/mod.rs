@@ -1,0 +1,150 @@
+//! The arithmetic on the processor: kernels written once over [`isa`], compiled for each instruction set, chosen at run time.
+
+/// Calls a kernel that is generic over its [`Isa`], compiled with the features of `$cpu`.
+macro_rules! dispatch {
+    ($cpu:expr, $kernel:ident$(::<$format:ident>)?($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)?) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        unsafe fn avx2$(<$format: $crate::cpu::Format>)?($($arg: $type),*) $(-> $out)? {
+            unsafe { $kernel::<$crate::cpu::x86::Avx2 $(, $format)?>($($arg),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
+        unsafe fn avx512$(<$format: $crate::cpu::Format>)?($($arg: $type),*) $(-> $out)? {
+            unsafe { $kernel::<$crate::cpu::x86::Avx512 $(, $format)?>($($arg),*) }
+        }
+        // SAFETY: a `Cpu` comes from `Cpu::available`, so the machine has its instructions.
+        unsafe {
+            match $cpu.0 {
+                $crate::cpu::Set::Portable => $kernel::<$crate::cpu::portable::Portable $(, $format)?>($($arg),*),
+                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                $crate::cpu::Set::Wasm => $kernel::<$crate::cpu::wasm::Wasm $(, $format)?>($($arg),*),
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::Set::Avx2 => avx2$(::<$format>)?($($arg),*),
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::Set::Avx512 => avx512$(::<$format>)?($($arg),*),
+            }
+        }
+    }};
+}
+
+mod activations;
+mod attention;
+mod cache;
+mod elementwise;
+mod format;
+mod isa;
+mod matmul;
+mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use activations::Activations;
+pub use attention::{Attention, AttentionScratch, attend};
+pub use cache::{CacheType, HeadCache};
+pub use elementwise::{Rotation, add, dot, norm, quantize, rotate, swiglu};
+pub use format::{Format, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, SUB, pack, unit_bytes, unpack_lane};
+pub use matmul::{Job, Scratch};
+
+use isa::Isa;
+
+/// An instruction set of this machine that the kernels are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cpu(Set);
+
+/// Every set; a [`Cpu`] is proof that the machine has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
+    /// Plain Rust.
+    Portable,
+    /// WebAssembly SIMD: what the module was compiled for.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Wasm,
+    /// AVX2, FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 (F, BW, VL) with VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Cpu {
+    /// The sets that this machine has, the fastest last.
+    pub fn available() -> Vec<Self> {
+        let mut available = vec![Set::Portable];
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        available.push(Set::Wasm);
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+                available.push(Set::Avx2);
+            }
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512vnni");
+            if avx512 && available.contains(&Set::Avx2) {
+                available.push(Set::Avx512);
+            }
+        }
+        available.into_iter().map(Self).collect()
+    }
+
+    /// The fastest set of this machine.
+    pub fn detect() -> Self {
+        Self::available().last().copied().unwrap_or(Self(Set::Portable))
+    }
+
+    /// Its name, for people.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Set::Portable => "portable",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Set::Wasm if cfg!(target_feature = "relaxed-simd") => "relaxed-simd",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Set::Wasm => "simd128",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512-vnni",
+        }
+    }
+
+    /// Weight rows that lie side by side.
+    pub fn lanes(self) -> usize {
+        match self.0 {
+            Set::Portable => portable::Portable::LANES,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Set::Wasm => wasm::Wasm::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => x86::Avx2::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => x86::Avx512::LANES,
+        }
+    }
+
+    /// What is added to 8-bit codes when they are packed.
+    pub(crate) fn bias(self) -> u8 {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => x86::Avx512::BIAS,
+            _ => 0,
+        }
+    }
+
+    /// Are activations wanted as `i16`, too?
+    fn wants_words(self) -> bool {
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        return self.0 == Set::Wasm;
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+        false
+    }
+}
+
+/// The product of packed weights: see [`Job`].
+pub fn matmul<F: Format>(cpu: Cpu, job: &mut Job<'_>) {
+    use matmul::matmul;
+    dispatch!(cpu, matmul::<F>(job: &mut Job<'_>));
+}

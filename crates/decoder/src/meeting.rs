@@ -1,0 +1,184 @@
+//! Where the shards of a forward pass meet: gathers over a [`Comm`].
+
+use std::ops::Range;
+
+use crate::{Comm, Config, Disconnected, layout::Layout};
+
+/// Positions that pass through the blocks together; bounds the scratch memory of a long prompt.
+pub const BATCH: usize = 64;
+
+/// Words of [`Comm`]'s buffer that hold messages from the first shard, before each half of the data.
+const CONTROL: usize = 4;
+
+/// Why a gather did not come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    /// The first shard has given up this forward pass.
+    Abandoned,
+    /// A shard broke down.
+    Disconnected,
+}
+
+impl From<Disconnected> for Interrupt {
+    fn from(_: Disconnected) -> Self {
+        Self::Disconnected
+    }
+}
+
+/// Words that the shared buffer of `count` shards needs for a model.
+pub fn comm_words(config: &Config, count: usize) -> usize {
+    if count == 1 { 0 } else { 2 * half_words(config) }
+}
+
+fn half_words(config: &Config) -> usize {
+    let widest = config
+        .embedding_length
+        .max(config.feed_forward_length)
+        .max(config.head_count * config.head_dim)
+        .max(1 + size_of::<u32>());
+    CONTROL + (BATCH * widest).max(config.vocab_size)
+}
+
+/// One shard's seat. The two halves of the buffer take turns: nobody writes into a half before all have read what was in it.
+pub struct Meeting {
+    comm: Box<dyn Comm>,
+    index: usize,
+    count: usize,
+    half_words: usize,
+    second_half: bool,
+    incoming: Vec<f32>,
+}
+
+impl Meeting {
+    pub fn new(comm: Box<dyn Comm>, config: &Config, layout: &Layout) -> Self {
+        let (index, count) = (layout.shard.index(), layout.shard.count());
+        let half_words = half_words(config);
+        assert!(
+            comm.capacity() >= comm_words(config, count),
+            "the shared buffer of {} words is too small",
+            comm.capacity()
+        );
+        Self { comm, index, count, half_words, second_half: false, incoming: Vec::new() }
+    }
+
+    pub fn is_alone(&self) -> bool {
+        self.count == 1
+    }
+
+    fn half(&self) -> usize {
+        if self.second_half { self.half_words } else { 0 }
+    }
+
+    /// Meets the others; the first shard says whether to go on.
+    fn meet(&mut self, go_on: bool) -> Result<(), Interrupt> {
+        let half = self.half();
+        if self.index == 0 {
+            self.comm.write(half, &[u32::from(go_on)]);
+        }
+        self.comm.barrier()?;
+        let mut word = [0];
+        self.comm.read(half, &mut word);
+        self.second_half = !self.second_half;
+        if word[0] == 1 { Ok(()) } else { Err(Interrupt::Abandoned) }
+    }
+
+    /// The first shard's `words` become everybody's.
+    pub fn broadcast(&mut self, words: &mut Vec<u32>) -> Result<(), Interrupt> {
+        if self.is_alone() {
+            return Ok(());
+        }
+        let half = self.half();
+        if self.index == 0 {
+            debug_assert!(words.len() < self.half_words - CONTROL);
+            self.comm.write(half + CONTROL, &[words.len() as u32]);
+            self.comm.write(half + CONTROL + 1, words);
+        }
+        self.meet(true)?;
+        if self.index > 0 {
+            let mut len = [0];
+            self.comm.read(half + CONTROL, &mut len);
+            words.resize(len[0] as usize, 0);
+            self.comm.read(half + CONTROL + 1, words);
+        }
+        Ok(())
+    }
+
+    /// Each shard has computed `part_of(index)` of each row, `rows × part` in `own`; `whole` becomes `rows × width` in every shard.
+    pub fn gather(
+        &mut self,
+        (rows, width): (usize, usize),
+        part_of: impl Fn(usize) -> Range<usize>,
+        own: &mut Vec<f32>,
+        whole: &mut Vec<f32>,
+    ) -> Result<(), Interrupt> {
+        if self.is_alone() {
+            std::mem::swap(own, whole);
+            return Ok(());
+        }
+        let data = self.half() + CONTROL;
+        self.comm.write(data + rows * part_of(self.index).start, bytemuck::cast_slice(own));
+        self.meet(true)?;
+        whole.resize(rows * width, 0.0);
+        if rows == 1 {
+            self.comm.read(data, bytemuck::cast_slice_mut(whole));
+            return Ok(());
+        }
+        for index in 0..self.count {
+            let part = part_of(index);
+            self.incoming.resize(rows * part.len(), 0.0);
+            self.comm.read(data + rows * part.start, bytemuck::cast_slice_mut(&mut self.incoming));
+            let incoming = self.incoming.chunks_exact(part.len().max(1));
+            for (row, incoming) in whole.chunks_exact_mut(width).zip(incoming) {
+                row[part.clone()].copy_from_slice(incoming);
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::gather`] of one row, but only the first shard gets the whole.
+    pub fn gather_to_first(
+        &mut self,
+        width: usize,
+        part_of: impl Fn(usize) -> Range<usize>,
+        own: &mut Vec<f32>,
+        whole: &mut Vec<f32>,
+    ) -> Result<(), Interrupt> {
+        if self.is_alone() {
+            std::mem::swap(own, whole);
+            return Ok(());
+        }
+        let data = self.half() + CONTROL;
+        self.comm.write(data + part_of(self.index).start, bytemuck::cast_slice(own));
+        self.meet(true)?;
+        if self.index == 0 {
+            whole.resize(width, 0.0);
+            self.comm.read(data, bytemuck::cast_slice_mut(whole));
+        }
+        Ok(())
+    }
+
+    /// Each row of `rows` is known to the one shard for which `is_own` holds of it, and becomes known to all.
+    pub fn share(&mut self, width: usize, is_own: impl Fn(usize) -> bool, rows: &mut [f32]) -> Result<(), Interrupt> {
+        if self.is_alone() {
+            return Ok(());
+        }
+        let data = self.half() + CONTROL;
+        for (index, row) in rows.chunks_exact(width).enumerate().filter(|&(index, _)| is_own(index)) {
+            self.comm.write(data + index * width, bytemuck::cast_slice(row));
+        }
+        self.meet(true)?;
+        self.comm.read(data, bytemuck::cast_slice_mut(rows));
+        Ok(())
+    }
+
+    /// The first shard gives up a forward pass: the others learn it where they wait for its next part.
+    pub fn abandon(&mut self) -> Result<(), Disconnected> {
+        match self.is_alone() {
+            true => Ok(()),
+            false => match self.meet(false) {
+                Err(Interrupt::Disconnected) => Err(Disconnected),
+                _ => Ok(()),
+            },
+        }
+    }
+}
