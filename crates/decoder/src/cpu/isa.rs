@@ -21,6 +21,10 @@ pub trait Isa: Copy + 'static {
     /// Multiplies weights of -128..=127 (plus [`Self::BIAS`]).
     type Signed: Dot<Self>;
 
+    /// Asks for the cache line at an address that may be out of bounds. Where nobody can be asked, it does nothing.
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
+
     /// `4 * LANES` bytes.
     unsafe fn bytes(from: *const u8) -> Self::Bytes;
     unsafe fn and(a: Self::Bytes, mask: u8) -> Self::Bytes;

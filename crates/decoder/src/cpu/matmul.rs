@@ -25,6 +25,9 @@ pub struct Job<'a> {
 /// Room for an unpacked pair of panels.
 pub type Scratch = Vec<u8>;
 
+/// How far ahead of its products the weights are asked for, in bytes.
+const AHEAD: usize = 4096;
+
 /// Activation rows that pass over an unpacked pair of panels together.
 const TILE: usize = 4;
 
@@ -50,8 +53,12 @@ pub unsafe fn matmul<I: Isa, F: Format>(job: &mut Job<'_>) {
 unsafe fn pass<I: Isa, F: Format, const P: usize>(panels: [*const u8; P], first_panel: usize, job: &mut Job<'_>) {
     unsafe {
         if job.inputs.rows() == 1 {
-            let sums = stream::<I, F, P>(panels, job.columns, job.inputs.row(0));
-            return store::<I, P, 1>(sums.map(|sum| [sum]), first_panel, 0, job);
+            let input = job.inputs.row(0);
+            for (p, panel) in panels.into_iter().enumerate() {
+                let sum = stream::<I, F>(panel, job.columns, input);
+                store::<I, 1, 1>([[sum]], first_panel + p, 0, job);
+            }
+            return;
         }
         unpack::<I, F, P>(panels, job.columns, job.scratch);
         let mut first = 0;
@@ -67,65 +74,52 @@ unsafe fn pass<I: Isa, F: Format, const P: usize>(panels: [*const u8; P], first_
     }
 }
 
-/// Multiplies packed weights as they come from memory.
+/// Multiplies one panel as it comes from memory: a single stream is what prefetching works best on.
 #[inline(always)]
-unsafe fn stream<I: Isa, F: Format, const P: usize>(
-    panels: [*const u8; P],
-    columns: usize,
-    input: InputRow,
-) -> [I::Floats; P] {
+unsafe fn stream<I: Isa, F: Format>(panel: *const u8, columns: usize, input: InputRow) -> I::Floats {
     unsafe {
-        let mut sums = [I::splat(0.0); P];
+        let mut sum = I::splat(0.0);
         let unit_bytes = format::unit_bytes::<F>() * I::LANES;
         for index in 0..columns / (SUB * F::SUBS) {
-            let units: [*const u8; P] = from_fn(|p| panels[p].add(index * unit_bytes));
-            let headers: [[I::Floats; 2]; P] = from_fn(|p| format::header::<I, F>(units[p]));
+            let unit = panel.add(index * unit_bytes);
+            for line in (0..unit_bytes).step_by(64) {
+                I::prefetch(unit.wrapping_add(AHEAD + line));
+            }
+            let header = format::header::<I, F>(unit);
             for sub in 0..F::SUBS {
                 let block = index * F::SUBS + sub;
-                let dots = stream_block::<I, F, P>(units, sub, input, block);
-                for p in 0..P {
-                    let scales = from_fn(|part| format::scale::<I, F>(headers[p], units[p], sub, part % F::SCALES));
-                    let min = format::min::<I, F>(headers[p], units[p], sub);
-                    sums[p] = add_block::<I, F>(sums[p], dots[p], scales, min, input, block);
-                }
+                let dots = stream_block::<I, F>(unit, sub, input, block);
+                let scales = from_fn(|part| format::scale::<I, F>(header, unit, sub, part % F::SCALES));
+                let min = format::min::<I, F>(header, unit, sub);
+                sum = add_block::<I, F>(sum, dots, scales, min, input, block);
             }
         }
-        sums
+        sum
     }
 }
 
 /// The integer dot products of one sub-block, of each half where the halves have scales of their own.
 #[inline(always)]
-unsafe fn stream_block<I: Isa, F: Format, const P: usize>(
-    units: [*const u8; P],
-    sub: usize,
-    input: InputRow,
-    block: usize,
-) -> [[I::Ints; 2]; P] {
+unsafe fn stream_block<I: Isa, F: Format>(unit: *const u8, sub: usize, input: InputRow, block: usize) -> [I::Ints; 2] {
     unsafe {
-        let mut sums = [start::<I, F>(input, block); P];
+        let mut sums = start::<I, F>(input, block);
         // Two quads come out of one vector; where they share a scale they share a partial sum, too.
         let pairs_per_flush = if F::SCALES == 1 { format::quads_per_flush::<F>() / 2 } else { 2 };
         let mut quad = 0;
         while quad < 4 {
-            let mut partials = [[F::Dot::<I>::zero(); 2]; P];
+            let mut partials = [F::Dot::<I>::zero(); 2];
             for _ in 0..pairs_per_flush {
-                let inputs =
-                    [F::Dot::<I>::input(input, 8 * block + quad), F::Dot::<I>::input(input, 8 * block + quad + 4)];
-                for p in 0..P {
-                    let [low, high] =
-                        format::quads::<I, F>(units[p], sub, quad).map(|bytes| F::Dot::<I>::prepare(bytes));
-                    partials[p][0] = F::Dot::<I>::add(partials[p][0], low, inputs[0]);
-                    let second = F::SCALES - 1;
-                    partials[p][second] = F::Dot::<I>::add(partials[p][second], high, inputs[1]);
-                }
+                let [low, high] = format::quads::<I, F>(unit, sub, quad).map(|bytes| F::Dot::<I>::prepare(bytes));
+                let second = F::SCALES - 1;
+                let input_low = F::Dot::<I>::input(input, 8 * block + quad);
+                partials[0] = F::Dot::<I>::add(partials[0], low, input_low);
+                let input_high = F::Dot::<I>::input(input, 8 * block + quad + 4);
+                partials[second] = F::Dot::<I>::add(partials[second], high, input_high);
                 quad += 1;
             }
-            for p in 0..P {
-                sums[p][0] = F::Dot::<I>::flush(sums[p][0], partials[p][0]);
-                if F::SCALES == 2 {
-                    sums[p][1] = F::Dot::<I>::flush(sums[p][1], partials[p][1]);
-                }
+            sums[0] = F::Dot::<I>::flush(sums[0], partials[0]);
+            if F::SCALES == 2 {
+                sums[1] = F::Dot::<I>::flush(sums[1], partials[1]);
             }
         }
         sums

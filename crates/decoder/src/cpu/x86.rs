@@ -17,6 +17,11 @@ impl Isa for Avx2 {
     type Signed = SignedPairs;
 
     #[inline(always)]
+    unsafe fn prefetch(from: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+    }
+
+    #[inline(always)]
     unsafe fn bytes(from: *const u8) -> __m256i {
         unsafe { _mm256_loadu_si256(from.cast()) }
     }
@@ -180,6 +185,11 @@ impl Isa for Avx512 {
     type Floats = __m512;
     type Unsigned = Self;
     type Signed = Self;
+
+    #[inline(always)]
+    unsafe fn prefetch(from: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+    }
 
     #[inline(always)]
     unsafe fn bytes(from: *const u8) -> __m512i {
