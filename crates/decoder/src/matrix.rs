@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 use crate::{
     LoadError, TensorType,
-    cpu::{self, Activations, Cpu, Format, Job, Scratch},
+    cpu::{self, Activations, Cpu, Format, Job, Rounding, Scratch},
 };
 
 /// Activation rows, as they are and rounded to 8 bits.
@@ -44,6 +44,8 @@ trait Storage: Send + Sync {
     /// Appends whole rows; `false` when there is no memory for them.
     fn push(&mut self, rows: &[u8], columns: usize) -> bool;
     fn dequantize_row(&self, row: usize, out: &mut [f32]);
+    /// In which rounding it reads activations; `None` where it takes the values as they are.
+    fn rounding(&self) -> Option<Rounding>;
     /// `out[n][row] = self[row] · input[n]`
     fn matmul(&self, matrix: &Matrix, input: &Input<'_>, out: &mut [f32], scratch: &mut Scratch);
 }
@@ -120,6 +122,11 @@ impl Matrix {
         self.storage.dequantize_row(row, out);
     }
 
+    /// In which rounding it reads activations; `None` where it takes the values as they are.
+    pub fn rounding(&self) -> Option<Rounding> {
+        self.storage.rounding()
+    }
+
     /// Multiplies every activation row; `out` becomes `input rows × self.rows`.
     pub fn matmul(&self, input: &Input<'_>, out: &mut Vec<f32>, scratch: &mut Scratch) {
         out.resize(input.rows() * self.rows, 0.0);
@@ -187,12 +194,16 @@ impl<F: Format> Storage for Packed<F> {
         }
     }
 
+    fn rounding(&self) -> Option<Rounding> {
+        Some(cpu::rounding::<F>())
+    }
+
     fn matmul(&self, matrix: &Matrix, input: &Input<'_>, out: &mut [f32], scratch: &mut Scratch) {
         let mut job = Job {
             weights: &self.bytes,
             rows: matrix.rows,
             columns: matrix.columns,
-            inputs: input.quantized,
+            inputs: input.quantized.rounded(cpu::rounding::<F>()),
             out,
             scratch,
         };
@@ -233,13 +244,34 @@ impl<T: PlainData> Storage for Rows<T> {
         T::to_float(&self.0[row * stride..(row + 1) * stride], out);
     }
 
+    fn rounding(&self) -> Option<Rounding> {
+        None
+    }
+
     fn matmul(&self, matrix: &Matrix, input: &Input<'_>, out: &mut [f32], _: &mut Scratch) {
+        if T::BLCK_SIZE > 1 {
+            return self.matmul_blocks(matrix, input, out);
+        }
         let mut weights = vec![0.0; matrix.columns];
         for row in 0..matrix.rows {
             self.dequantize_row(row, &mut weights);
             let inputs = input.values.chunks_exact(matrix.columns);
             for (input, out) in inputs.zip(out.chunks_exact_mut(matrix.rows)) {
                 out[row] = cpu::dot(matrix.cpu, &weights, input);
+            }
+        }
+    }
+}
+
+impl<T: PlainData> Rows<T> {
+    /// By candle's own dot product, which rounds the activations as llama.cpp does.
+    fn matmul_blocks(&self, matrix: &Matrix, input: &Input<'_>, out: &mut [f32]) {
+        let stride = matrix.columns / T::BLCK_SIZE;
+        let mut rounded = vec![T::VecDotType::zeros(); matrix.columns / T::VecDotType::BLCK_SIZE];
+        for (input, out) in input.values.chunks_exact(matrix.columns).zip(out.chunks_exact_mut(matrix.rows)) {
+            T::VecDotType::from_float(input, &mut rounded);
+            for (row, out) in self.0.chunks_exact(stride).zip(out) {
+                *out = T::vec_dot(matrix.columns, row, &rounded);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     CacheType, Comm, ForwardError, Weights,
-    cpu::{self, Activations, Attention, AttentionScratch, HeadCache, Scratch},
+    cpu::{self, Activations, Attention, AttentionScratch, HeadCache, Rounding, Scratch},
     matrix::{Input, Matrix},
     meeting::{Interrupt, Meeting},
     weights::{Block, Linear},
@@ -114,8 +114,10 @@ impl Runner {
         let last = buffers.x.split_off(buffers.x.len() - config.embedding_length);
         buffers.normed.resize(last.len(), 0.0);
         cpu::norm(weights.cpu, &last, &weights.output_norm, config.rms_norm_epsilon, &mut buffers.normed);
-        buffers.quantize_normed(weights, config.embedding_length);
-        buffers.product_of_normed(weights.output(), config.embedding_length);
+        let columns = config.embedding_length;
+        quantize_for(&[weights.output()], &buffers.normed, columns, &mut buffers.quantized, weights);
+        let input = Input { values: &buffers.normed, columns, quantized: &buffers.quantized };
+        weights.output().matmul(&input, &mut buffers.own, &mut buffers.scratch);
         meeting.gather_to_first(config.vocab_size, |index| layout.vocab_of(index), &mut buffers.own, logits)
     }
 }
@@ -131,19 +133,10 @@ impl Buffers {
         }
     }
 
-    fn norm_x(&mut self, weights: &Weights, by: &[f32]) {
+    fn norm_x(&mut self, weights: &Weights, by: &[f32], readers: &[&Matrix]) {
         self.normed.resize(self.x.len(), 0.0);
         cpu::norm(weights.cpu, &self.x, by, weights.config().rms_norm_epsilon, &mut self.normed);
-        self.quantize_normed(weights, by.len());
-    }
-
-    fn quantize_normed(&mut self, weights: &Weights, columns: usize) {
-        cpu::quantize(weights.cpu, &self.normed, columns, &mut self.quantized);
-    }
-
-    fn product_of_normed(&mut self, matrix: &Matrix, columns: usize) {
-        let input = Input { values: &self.normed, columns, quantized: &self.quantized };
-        matrix.matmul(&input, &mut self.own, &mut self.scratch);
+        quantize_for(readers, &self.normed, by.len(), &mut self.quantized, weights);
     }
 
     /// `x += attention(norm(x))`, appending this batch's keys and values to the cache.
@@ -158,7 +151,8 @@ impl Buffers {
         let (config, layout) = (weights.config(), &weights.layout);
         let (width, head_dim) = (config.embedding_length, config.head_dim);
         let tokens = self.x.len() / width;
-        self.norm_x(weights, &block.attention_norm);
+        let readers = [&block.query.matrix, &block.key.matrix, &block.value.matrix];
+        self.norm_x(weights, &block.attention_norm, &readers);
         let input = Input { values: &self.normed, columns: width, quantized: &self.quantized };
         for (linear, out) in
             [(&block.query, &mut self.query), (&block.key, &mut self.key), (&block.value, &mut self.value)]
@@ -189,7 +183,8 @@ impl Buffers {
         let attended = config.head_count * head_dim;
         meeting.gather((tokens, attended), |index| layout.attended_of(index), &mut self.own, &mut self.whole)?;
 
-        cpu::quantize(weights.cpu, &self.whole, attended, &mut self.quantized);
+        let readers = [&block.attention_output.matrix];
+        quantize_for(&readers, &self.whole, attended, &mut self.quantized, weights);
         let input = Input { values: &self.whole, columns: attended, quantized: &self.quantized };
         block.attention_output.forward(&input, &mut self.own, &mut self.scratch);
         self.add_product(&block.attention_post_norm, weights, meeting)
@@ -221,14 +216,14 @@ impl Buffers {
         let (config, layout) = (weights.config(), &weights.layout);
         let (width, hidden) = (config.embedding_length, config.feed_forward_length);
         let tokens = self.x.len() / width;
-        self.norm_x(weights, &block.feed_forward_norm);
+        self.norm_x(weights, &block.feed_forward_norm, &[&block.gate, &block.up]);
         let input = Input { values: &self.normed, columns: width, quantized: &self.quantized };
         block.gate.matmul(&input, &mut self.own, &mut self.scratch);
         block.up.matmul(&input, &mut self.up, &mut self.scratch);
         cpu::swiglu(weights.cpu, &mut self.own, &self.up);
         meeting.gather((tokens, hidden), |index| layout.hidden_of(index), &mut self.own, &mut self.whole)?;
 
-        cpu::quantize(weights.cpu, &self.whole, hidden, &mut self.quantized);
+        quantize_for(&[&block.down], &self.whole, hidden, &mut self.quantized, weights);
         let input = Input { values: &self.whole, columns: hidden, quantized: &self.quantized };
         block.down.matmul(&input, &mut self.own, &mut self.scratch);
         self.add_product(&block.feed_forward_post_norm, weights, meeting)
@@ -246,6 +241,15 @@ impl Buffers {
         }
         cpu::add(&mut self.x, &self.whole);
         Ok(())
+    }
+}
+
+/// Rounds activations in each way that one of the matrices reads them.
+fn quantize_for(readers: &[&Matrix], values: &[f32], columns: usize, out: &mut Activations, weights: &Weights) {
+    for rounding in [Rounding::Fine, Rounding::Coarse] {
+        if readers.iter().any(|matrix| matrix.rounding() == Some(rounding)) {
+            cpu::quantize(weights.cpu, rounding, values, columns, out);
+        }
     }
 }
 

@@ -1,8 +1,30 @@
+use half::f16;
+
 use super::{Cpu, format::SUB, isa::InputRow};
 
-/// Activation rows rounded to 8 bits, once for all the matrices that read them: blocks of 32 with a scale each.
+/// How many values share a scale when activations are rounded to 8 bits. Each weight type asks for what llama.cpp gives it: only with
+/// the same numbers do both write the same text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounding {
+    /// 32 values, for types with blocks of 32.
+    Fine,
+    /// 256 values, for k-quants.
+    Coarse,
+}
+
+/// Sub-blocks that share a scale of [`Rounding::Coarse`].
+const COARSE_SUBS: usize = 8;
+
+/// Activation rows rounded to 8 bits, once for all the matrices that read them.
 #[derive(Default)]
 pub struct Activations {
+    fine: Rounded,
+    coarse: Rounded,
+}
+
+/// Rows in one rounding.
+#[derive(Default)]
+pub struct Rounded {
     rows: usize,
     columns: usize,
     bytes: Vec<i8>,
@@ -16,10 +38,67 @@ pub struct Activations {
 const ROUNDER: f32 = 12_582_912.0;
 
 impl Activations {
-    /// Makes room for `rows` of `columns`; each is then written by [`Self::set_row`].
-    pub fn resize(&mut self, cpu: Cpu, rows: usize, columns: usize) {
-        // Quantized weights have whole blocks only; other weights want the values as they are.
-        let columns = if columns.is_multiple_of(SUB) { columns } else { 0 };
+    /// What [`super::quantize`] has made in this rounding.
+    pub fn rounded(&self, rounding: Rounding) -> &Rounded {
+        match rounding {
+            Rounding::Fine => &self.fine,
+            Rounding::Coarse => &self.coarse,
+        }
+    }
+
+    /// Rounds rows of `columns` values, which are a multiple of what shares a scale.
+    #[inline(always)]
+    pub fn set(&mut self, cpu: Cpu, rounding: Rounding, values: &[f32], columns: usize) {
+        let rounded = match rounding {
+            Rounding::Fine => &mut self.fine,
+            Rounding::Coarse => &mut self.coarse,
+        };
+        rounded.resize(cpu, values.len() / columns, columns);
+        match rounding {
+            Rounding::Fine => {
+                for (block, values) in values.as_chunks::<SUB>().0.iter().enumerate() {
+                    let largest = largest(values);
+                    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+                    let scale = largest / 127.0;
+                    let sum = rounded.set_block(block, values, inverse);
+                    rounded.scales[block] = to_half(scale);
+                    rounded.scaled_sums[block] = -to_half(scale * sum as f32);
+                }
+            }
+            Rounding::Coarse => {
+                for (index, values) in values.as_chunks::<{ SUB * COARSE_SUBS }>().0.iter().enumerate() {
+                    let largest = largest(values);
+                    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+                    let scale = if largest > 0.0 { 1.0 / inverse } else { 0.0 };
+                    for (block, values) in (index * COARSE_SUBS..).zip(values.as_chunks::<SUB>().0) {
+                        let sum = rounded.set_block(block, values, inverse);
+                        rounded.scales[block] = scale;
+                        rounded.scaled_sums[block] = -scale * sum as f32;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn to_half(value: f32) -> f32 {
+    f16::from_f32(value).to_f32()
+}
+
+#[inline(always)]
+fn largest(values: &[f32]) -> f32 {
+    let mut largest = [0.0f32; 8];
+    for eight in values.as_chunks::<8>().0 {
+        for (largest, value) in largest.iter_mut().zip(eight) {
+            let value = value.abs();
+            *largest = if value > *largest { value } else { *largest };
+        }
+    }
+    largest.into_iter().fold(0.0f32, |a, b| if b > a { b } else { a })
+}
+
+impl Rounded {
+    fn resize(&mut self, cpu: Cpu, rows: usize, columns: usize) {
         (self.rows, self.columns) = (rows, columns);
         self.bytes.resize(rows * columns, 0);
         self.words.resize(if cpu.wants_words() { rows * columns } else { 0 }, 0);
@@ -28,46 +107,28 @@ impl Activations {
         self.scaled_sums.resize(rows * columns / SUB, 0.0);
     }
 
-    /// Quantizes one row.
+    /// Rounds `values * inverse` and returns the sum.
     #[inline(always)]
-    pub fn set_row(&mut self, row: usize, values: &[f32]) {
-        if self.columns == 0 {
-            return;
+    fn set_block(&mut self, block: usize, values: &[f32; SUB], inverse: f32) -> i32 {
+        let mut rounded = [0i32; SUB];
+        for (rounded, value) in rounded.iter_mut().zip(values) {
+            *rounded = ((value * inverse + ROUNDER).to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
         }
-        let first = row * self.columns / SUB;
-        for (block, values) in
-            values.as_chunks::<SUB>().0.iter().enumerate().map(|(index, values)| (first + index, values))
-        {
-            let mut largest = [0.0f32; 8];
-            for eight in values.as_chunks::<8>().0 {
-                for (largest, value) in largest.iter_mut().zip(eight) {
-                    let value = value.abs();
-                    *largest = if value > *largest { value } else { *largest };
-                }
-            }
-            let largest = largest.into_iter().fold(0.0f32, |a, b| if b > a { b } else { a });
-            let scale = largest / 127.0;
-            let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-            let mut rounded = [0i32; SUB];
-            for (rounded, value) in rounded.iter_mut().zip(values) {
-                *rounded = ((value * inverse + ROUNDER).to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
-            }
-            let bytes = &mut self.bytes[block * SUB..][..SUB];
-            for (byte, rounded) in bytes.iter_mut().zip(rounded) {
-                *byte = rounded as i8;
-            }
-            if !self.words.is_empty() {
-                let words = &mut self.words[block * SUB..][..SUB];
-                for (words, four) in words.as_chunks_mut::<4>().0.iter_mut().zip(rounded.as_chunks::<4>().0) {
-                    *words = [four[0] as i16, four[2] as i16, four[1] as i16, four[3] as i16];
-                }
-            }
-            let (low, high) = (rounded[..16].iter().sum::<i32>(), rounded[16..].iter().sum::<i32>());
-            self.scales[block] = scale;
-            self.sums[2 * block] = -low;
-            self.sums[2 * block + 1] = -high;
-            self.scaled_sums[block] = -scale * (low + high) as f32;
+        let bytes = &mut self.bytes[block * SUB..][..SUB];
+        for (byte, rounded) in bytes.iter_mut().zip(rounded) {
+            *byte = rounded as i8;
         }
+        if !self.words.is_empty() {
+            let words = &mut self.words[block * SUB..][..SUB];
+            for (words, four) in words.as_chunks_mut::<4>().0.iter_mut().zip(rounded.as_chunks::<4>().0) {
+                *words = [four[0] as i16, four[2] as i16, four[1] as i16, four[3] as i16];
+            }
+        }
+        let half = |values: &[i32]| values.iter().fold(0i32, |sum, value| sum.wrapping_add(*value));
+        let (low, high) = (half(&rounded[..16]), half(&rounded[16..]));
+        self.sums[2 * block] = low.wrapping_neg();
+        self.sums[2 * block + 1] = high.wrapping_neg();
+        low.wrapping_add(high)
     }
 
     pub fn rows(&self) -> usize {

@@ -1,7 +1,7 @@
 //! What happens between the products, row by row. Plain loops over fixed-size chunks, which compilers turn into vectors; the order of
 //! every sum is fixed, so that all machines without fused arithmetic give the same.
 
-use super::{Activations, Cpu, isa::Isa};
+use super::{Activations, Cpu, Rounding, isa::Isa};
 
 /// Elements that are summed side by side.
 const CHUNK: usize = 16;
@@ -37,17 +37,14 @@ unsafe fn norm_rows<I: Isa>(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [
     }
 }
 
-/// Rounds rows of `columns` to 8 bits.
-pub fn quantize(cpu: Cpu, values: &[f32], columns: usize, out: &mut Activations) {
-    dispatch!(cpu, quantize_rows(cpu: Cpu, values: &[f32], columns: usize, out: &mut Activations));
+/// Rounds rows of `columns` values to 8 bits.
+pub fn quantize(cpu: Cpu, rounding: Rounding, values: &[f32], columns: usize, out: &mut Activations) {
+    dispatch!(cpu, quantize_rows(cpu: Cpu, rounding: Rounding, values: &[f32], columns: usize, out: &mut Activations));
 }
 
 #[inline(always)]
-unsafe fn quantize_rows<I: Isa>(cpu: Cpu, values: &[f32], columns: usize, out: &mut Activations) {
-    out.resize(cpu, values.len() / columns, columns);
-    for (row, values) in values.chunks_exact(columns).enumerate() {
-        out.set_row(row, values);
-    }
+unsafe fn quantize_rows<I: Isa>(cpu: Cpu, rounding: Rounding, values: &[f32], columns: usize, out: &mut Activations) {
+    out.set(cpu, rounding, values, columns);
 }
 
 /// `gate = silu(gate) * up`

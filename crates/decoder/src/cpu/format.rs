@@ -7,7 +7,10 @@
 
 use half::f16;
 
-use super::isa::{Dot, Isa};
+use super::{
+    Rounding,
+    isa::{Dot, Isa},
+};
 
 /// Columns per sub-block: the columns that share an activation scale.
 pub const SUB: usize = 32;
@@ -46,6 +49,11 @@ pub struct Parts {
     pub small: [u8; 16],
     /// A code for each column.
     pub codes: [[u8; SUB]; 8],
+}
+
+/// How activations are rounded for a format.
+pub const fn rounding<F: Format>() -> Rounding {
+    if F::SUBS == 1 { Rounding::Fine } else { Rounding::Coarse }
 }
 
 /// Bytes that the codes of a sub-block take per lane.

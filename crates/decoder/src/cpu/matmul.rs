@@ -6,7 +6,7 @@
 use std::array::from_fn;
 
 use super::{
-    Activations,
+    activations::Rounded,
     format::{self, Format, SUB},
     isa::{Dot, InputRow, Isa},
 };
@@ -17,7 +17,7 @@ pub struct Job<'a> {
     pub weights: &'a [u8],
     pub rows: usize,
     pub columns: usize,
-    pub inputs: &'a Activations,
+    pub inputs: &'a Rounded,
     pub out: &'a mut [f32],
     pub scratch: &'a mut Scratch,
 }

@@ -41,11 +41,11 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use activations::Activations;
+pub use activations::{Activations, Rounding};
 pub use attention::{Attention, AttentionScratch, attend};
 pub use cache::{CacheType, HeadCache};
 pub use elementwise::{Rotation, add, dot, norm, quantize, rotate, swiglu};
-pub use format::{Format, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, SUB, pack, unit_bytes, unpack_lane};
+pub use format::{Format, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, SUB, pack, rounding, unit_bytes, unpack_lane};
 pub use matmul::{Job, Scratch};
 
 use isa::Isa;

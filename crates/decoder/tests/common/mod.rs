@@ -1,6 +1,8 @@
 //! Random LLaMA models, written as GGUF by candle.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod families;
+
 use std::{collections::HashMap, io::Cursor, sync::Arc};
 
 use candle_core::{
@@ -137,8 +139,14 @@ fn random_values(name: &str, shape: &[usize]) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(name.bytes().fold(7, |hash, byte| hash * 31 % 1_000_003 + u64::from(byte)));
     let count: usize = shape.iter().product();
     match shape {
+        [_] if name.ends_with(".bias") => (0..count).map(|_| rng.random_range(-0.5..0.5)).collect(),
         [_] => (0..count).map(|_| rng.random_range(0.5..1.5)).collect(),
-        _ => (0..count).map(|_| rng.random_range(-0.15..0.15)).collect(),
+        // A variance of 1 / columns, as after training's start; less where a block adds to the residual stream.
+        _ => {
+            let adds = name.ends_with("attn_output.weight") || name.ends_with("ffn_down.weight");
+            let range = (3.0 / shape[shape.len() - 1] as f32).sqrt() * if adds { 0.5 } else { 1.0 };
+            (0..count).map(|_| rng.random_range(-range..range)).collect()
+        }
     }
 }
 
