@@ -76,7 +76,7 @@ fn every_family_and_type_agrees_with_llama_cpp() {
         let weights = load_part(&model.write(), Shard::WHOLE, Cpu::detect()).expect("the model loads");
         let (tolerance, sure) = if name.contains("f32") { EXACT } else { ROUNDED };
         let Agreement { wrong, largest_difference } = follow(weights, reference, sure);
-        println!("{name:20} largest difference {largest_difference:.6}, {wrong} of 64 tokens differ");
+        eprintln!("{name:20} largest difference {largest_difference:.6}, {wrong} of 64 tokens differ");
         if wrong > 0 || largest_difference > tolerance {
             failures.push(format!("{name}: {largest_difference} (at most {tolerance}), {wrong} tokens"));
         }
