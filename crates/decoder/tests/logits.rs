@@ -71,7 +71,7 @@ fn every_tensor_type_is_as_close_to_its_exact_weights_as_candle() {
         let gguf = model.write();
         let error = |logits: &[f32]| max_difference(logits, &exact) / spread(&exact);
         let candle = error(&candle_logits(&gguf, &tokens));
-        let tolerance = if matches!(dtype, F16 | BF16) { 1e-4 } else { 0.02 };
+        let tolerance = if matches!(dtype, F16 | BF16) { 1e-4 } else { 0.03 };
         for cpu in Cpu::available() {
             let ours = error(&logits_on(cpu, &gguf, &tokens));
             assert!(
