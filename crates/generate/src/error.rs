@@ -31,6 +31,14 @@ pub enum Error {
         /// The template engine's message, with the line.
         reason: String,
     },
+    /// No built-in chat template has this name.
+    #[error("unknown chat template {name:?}; known: {known}")]
+    UnknownTemplate {
+        /// The name given.
+        name: String,
+        /// All names.
+        known: String,
+    },
     /// A sampling option outside its range.
     #[error("{name} is {found}, it must be {expected}")]
     Option {

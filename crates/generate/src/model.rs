@@ -82,6 +82,15 @@ impl Model {
         &self.template
     }
 
+    /// Lays out conversations by a named template: see [`ChatTemplate::named`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownTemplate`] with the known names.
+    pub fn use_template(&mut self, name: &str) -> Result<(), Error> {
+        self.template = ChatTemplate::named(name, self.tokenizer.bos_text(), self.tokenizer.eos_text())?;
+        Ok(())
+    }
+
     /// `general.name` of the file.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -98,12 +107,16 @@ impl Model {
         }
     }
 
-    /// The exact tokens that the model would be given; the model's begin-of-text token comes first, once.
+    /// The exact tokens that the model would be given; the model's begin-of-text token comes first, once. Control tokens
+    /// spelled out in a message are plain text.
     ///
     /// # Errors
     /// The chat template refuses the messages, or the tokenizer fails.
     pub fn tokenize(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
-        let mut tokens = self.tokenizer.encode(&self.render(prompt)?, true)?;
+        let mut tokens = match prompt {
+            Prompt::Text(text) => self.tokenizer.encode(text, true)?,
+            Prompt::Messages(messages) => self.template.tokenize(messages, &self.tokenizer)?,
+        };
         let bos = self.tokenizer.bos().filter(|_| self.tokenizer.add_bos());
         if let Some(bos) = bos.filter(|bos| tokens.first() != Some(bos)) {
             tokens.insert(0, bos);

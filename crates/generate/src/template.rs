@@ -6,17 +6,7 @@ use minijinja::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Tokenizer, strftime::now};
-
-/// The prompt layout of RoCIT (RoleLLM, arXiv 2310.00746, section 4), used for models that bring no chat template.
-pub const ROCIT_TEMPLATE: &str = "\
-{%- for message in messages -%}
-{%- if message.role == 'system' -%}{{ bos_token + '### Instruction:\n' + message.content + eos_token + '\n\n' }}
-{%- elif message.role == 'user' -%}{{ '### Input:\n' + message.content + eos_token + '\n\n' }}
-{%- elif message.role == 'assistant' -%}{{ '### Response:\n' + message.content + eos_token + '\n\n' }}
-{%- endif -%}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ '### Response:\n' }}{%- endif -%}";
+use crate::{Error, ROCIT_TEMPLATE, Tokenizer, strftime::now};
 
 /// One message of a conversation, as chat templates know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +45,7 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     bos_token: String,
     eos_token: String,
+    thinking: Option<bool>,
 }
 
 const NAME: &str = "chat_template";
@@ -71,8 +62,14 @@ impl ChatTemplate {
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", |format: String| now(&format));
         environment.add_filter("tojson", to_json);
-        environment.add_template_owned(NAME, source.to_owned()).map_err(failed)?;
-        Ok(Self { environment, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned() })
+        environment.add_template_owned(NAME, without_generation_tags(source)).map_err(failed)?;
+        Ok(Self { environment, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned(), thinking: None })
+    }
+
+    /// Whether the model thinks before it replies, for templates that ask (`enable_thinking`); each has its own default.
+    #[must_use]
+    pub fn with_thinking(self, thinking: bool) -> Self {
+        Self { thinking: Some(thinking), ..self }
     }
 
     /// The model's own template (`tokenizer.chat_template`), or [`ROCIT_TEMPLATE`].
@@ -81,8 +78,7 @@ impl ChatTemplate {
     /// The model's template does not compile.
     pub fn from_gguf(gguf: &Gguf, tokenizer: &Tokenizer) -> Result<Self, Error> {
         let source = gguf.get_str("tokenizer.chat_template")?.unwrap_or(ROCIT_TEMPLATE);
-        let text = |id: Option<u32>| id.and_then(|id| tokenizer.token_text(id)).unwrap_or_default();
-        Self::new(source, text(tokenizer.bos()), text(tokenizer.eos()))
+        Self::new(source, tokenizer.bos_text(), tokenizer.eos_text())
     }
 
     /// Renders a conversation, with `add_generation_prompt` up to where the model's reply begins.
@@ -93,8 +89,27 @@ impl ChatTemplate {
         let template = self.environment.get_template(NAME).map_err(failed)?;
         let messages = Value::from(Serde(messages));
         let (bos_token, eos_token) = (&self.bos_token, &self.eos_token);
-        template.render(context! { messages, add_generation_prompt, bos_token, eos_token }).map_err(failed)
+        // A template that has a default asks whether the variable is defined.
+        let thinking = self.thinking.map(|thinking| context! { enable_thinking => thinking }).unwrap_or_default();
+        template.render(context! { messages, add_generation_prompt, bos_token, eos_token, ..thinking }).map_err(failed)
     }
+}
+
+/// `{% generation %}` marks what a model is trained on; for prompts it is a block like any other.
+fn without_generation_tags(source: &str) -> String {
+    let mut parts = source.split("{%");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (tag, rest) = part.split_once("%}").unwrap_or((part, ""));
+        let tag = match tag.trim_matches(['-', '+', ' ']) {
+            "generation" => tag.replace("generation", "if true"),
+            "endgeneration" => tag.replace("endgeneration", "endif"),
+            _ => tag.to_owned(),
+        };
+        let end = if part.contains("%}") { "%}" } else { "" };
+        out = out + "{%" + &tag + end + rest;
+    }
+    out
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the form that map_err takes")]

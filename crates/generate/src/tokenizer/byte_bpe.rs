@@ -12,7 +12,7 @@ use tokenizers::{
     },
 };
 
-use super::{Vocabulary, unusable};
+use super::{PreTokenization, Vocabulary, unusable};
 use crate::Error;
 
 /// Byte-level BPE: the text is split into words by the model's own rule, each byte becomes a character, merges follow their rank.
@@ -22,47 +22,21 @@ pub struct ByteBpe {
     bytes: HashMap<char, u8>,
 }
 
-/// Names in `tokenizer.ggml.pre`, the rule by which words are split, whether whole words are looked up before merging.
-struct PreTokenization {
-    names: &'static [&'static str],
-    pattern: &'static str,
-    whole_words: bool,
-}
-
-const PRE_TOKENIZATIONS: &[PreTokenization] = &[
-    PreTokenization {
-        names: &["gpt-2", "gpt2"],
-        pattern: r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-        whole_words: false,
-    },
-    PreTokenization {
-        names: &["llama-bpe", "llama3", "llama-v3", "smaug-bpe"],
-        pattern: r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        whole_words: true,
-    },
-    PreTokenization {
-        names: &["qwen2", "deepseek-r1-qwen"],
-        pattern: r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        whole_words: false,
-    },
-];
-
 impl ByteBpe {
-    pub fn from_gguf(gguf: &Gguf, vocabulary: &Vocabulary) -> Result<Self, Error> {
-        let name = gguf.get_str("tokenizer.ggml.pre")?.unwrap_or("gpt-2");
-        let Some(rule) = PRE_TOKENIZATIONS.iter().find(|rule| rule.names.contains(&name)) else {
-            let known: Vec<_> = PRE_TOKENIZATIONS.iter().flat_map(|rule| rule.names).copied().collect();
-            return Err(unusable(format!("its pre-tokenizer is {name:?}; supported: {}", known.join(", "))));
-        };
+    pub fn from_gguf(gguf: &Gguf, vocabulary: &Vocabulary, rule: &PreTokenization) -> Result<Self, Error> {
+        let failed = |error: tokenizers::Error| unusable(error.to_string());
         let merges = gguf.require("tokenizer.ggml.merges", Gguf::get_strings)?;
         let merges = merges.iter().map(|merge| pair(merge)).collect::<Result<_, _>>()?;
-        let ids: Vocab = vocabulary.texts.iter().cloned().zip(0..).collect();
+        let ids: Vocab = vocabulary.pieces().map(|(text, id)| (text.to_owned(), id)).collect();
         let model = BPE::builder().vocab_and_merges(ids, merges).ignore_merges(rule.whole_words);
-        let model = model.build().map_err(|error| unusable(error.to_string()))?;
-        let split = Split::new(SplitPattern::Regex(rule.pattern.into()), SplitDelimiterBehavior::Isolated, false);
-        let split = split.map_err(|error| unusable(error.to_string()))?;
-        let words = Sequence::new(vec![split.into(), ByteLevel::new(false, true, false).into()]).into();
-        Ok(Self { model, words, bytes: byte_characters().collect() })
+        let model = model.build().map_err(failed)?;
+        let mut steps = Vec::new();
+        for &pattern in rule.patterns {
+            let pattern = SplitPattern::Regex(pattern.into());
+            steps.push(Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(failed)?.into());
+        }
+        steps.push(ByteLevel::new(false, true, false).into());
+        Ok(Self { model, words: Sequence::new(steps).into(), bytes: byte_characters().collect() })
     }
 
     /// Appends the ids of `text`.

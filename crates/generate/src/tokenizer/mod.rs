@@ -1,13 +1,19 @@
 mod byte_bpe;
+mod pre_tokenization;
 mod special;
 mod spm;
+mod vocabulary;
 
-use decoder::{Array, Gguf};
+use std::ops::Range;
+
+use decoder::Gguf;
 
 use crate::Error;
 use byte_bpe::ByteBpe;
+use pre_tokenization::PreTokenization;
 use special::{Fragment, SpecialTokens};
 use spm::Spm;
+use vocabulary::{Kind, Vocabulary};
 
 /// A tokenizer built from the metadata of a GGUF (`tokenizer.ggml.*`).
 ///
@@ -21,6 +27,7 @@ pub struct Tokenizer {
     eos: Option<u32>,
     end_of_generation: Vec<u32>,
     add_bos: bool,
+    add_eos: bool,
     add_space_prefix: bool,
 }
 
@@ -30,26 +37,14 @@ enum Scheme {
     ByteBpe(Box<ByteBpe>),
 }
 
-/// `tokenizer.ggml.token_type`.
+/// A part of a text that says whether control tokens spelled out in it are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Normal,
-    Unknown,
-    Control,
-    UserDefined,
-    Unused,
-    Byte,
+pub struct Segment<'a> {
+    /// The text.
+    pub text: &'a str,
+    /// Whether control tokens in it become their ids.
+    pub parse_special: bool,
 }
-
-#[derive(Debug)]
-struct Vocabulary {
-    texts: Vec<String>,
-    kinds: Vec<Kind>,
-}
-
-/// Names by which models end a turn, for files whose metadata names only the end of the text.
-const END_OF_TURN: &[&str] =
-    &["<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>"];
 
 impl Tokenizer {
     /// Builds the tokenizer; works for files without tensors, too.
@@ -57,23 +52,33 @@ impl Tokenizer {
     /// # Errors
     /// Missing or contradictory metadata, an unknown model or pre-tokenizer.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, Error> {
-        let vocabulary = Vocabulary::from_gguf(gguf)?;
-        let id = |name: &str| vocabulary.special_id(gguf, name);
-        let [bos, eos, unknown] = [id("bos")?, id("eos")?, id("unknown")?];
-        let turn_ends = [eos, id("eot")?, id("eom")?];
-        let named =
-            (0..).zip(&vocabulary.texts).filter(|(_, text)| END_OF_TURN.contains(&text.as_str())).map(|(id, _)| id);
-        let end_of_generation = turn_ends.into_iter().flatten().chain(named).collect();
-        let scheme = match gguf.require("tokenizer.ggml.model", Gguf::get_str)? {
-            "llama" => Scheme::Spm(Spm::from_gguf(gguf, &vocabulary, unknown)?),
-            "gpt2" => Scheme::ByteBpe(Box::new(ByteBpe::from_gguf(gguf, &vocabulary)?)),
+        let mut vocabulary = Vocabulary::from_gguf(gguf)?;
+        let is_spm = gguf.get_str("tokenizer.ggml.model")? == Some("llama");
+        let id = |name: &str, default: u32| vocabulary.special_id(gguf, name, is_spm.then_some(default));
+        let [bos, eos, unknown] = [id("bos", 1)?, id("eos", 2)?, id("unknown", 0)?];
+        let [eot, eom] = ["eot", "eom"].map(|name| vocabulary.special_id(gguf, name, None));
+        let end_of_generation = [eos, eot?, eom?].into_iter().flatten().chain(vocabulary.ends()).collect();
+        if gguf.get_array("tokenizer.ggml.token_type")?.is_none() {
+            for id in [bos, eos].into_iter().flatten() {
+                vocabulary.kinds[id as usize] = Kind::Control;
+            }
+        }
+        let (scheme, add_bos) = match gguf.require("tokenizer.ggml.model", Gguf::get_str)? {
+            "llama" => (Scheme::Spm(Spm::from_gguf(gguf, &vocabulary, unknown)?), true),
+            "gpt2" => {
+                let rule = PreTokenization::from_gguf(gguf)?;
+                (Scheme::ByteBpe(Box::new(ByteBpe::from_gguf(gguf, &vocabulary, rule)?)), rule.add_bos)
+            }
             other => return Err(unusable(format!("its model is {other:?}; supported: llama, gpt2"))),
         };
-        let is_spm = matches!(scheme, Scheme::Spm(_));
-        let special = SpecialTokens::new(&vocabulary, [bos, eos].into_iter().flatten());
-        let add_bos = gguf.get_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(is_spm);
+        let name = gguf.get_str("general.name")?.unwrap_or_default().to_lowercase();
+        let is_phi3 = name.contains("phi-3") || name.contains("phi3");
+        let special =
+            SpecialTokens::new(&vocabulary, |text| is_phi3 && !["<unk>", "<s>", "<|endoftext|>"].contains(&text));
+        let add_bos = gguf.get_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(add_bos);
+        let add_eos = gguf.get_bool("tokenizer.ggml.add_eos_token")?.unwrap_or(false);
         let add_space_prefix = is_spm && gguf.get_bool("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-        Ok(Self { vocabulary, scheme, special, bos, eos, end_of_generation, add_bos, add_space_prefix })
+        Ok(Self { vocabulary, scheme, special, bos, eos, end_of_generation, add_bos, add_eos, add_space_prefix })
     }
 
     /// Number of tokens.
@@ -92,9 +97,24 @@ impl Tokenizer {
         self.eos
     }
 
+    /// The begin-of-text token as the vocabulary spells it; empty if there is none.
+    pub fn bos_text(&self) -> &str {
+        self.bos.and_then(|id| self.token_text(id)).unwrap_or_default()
+    }
+
+    /// The end-of-text token as the vocabulary spells it; empty if there is none.
+    pub fn eos_text(&self) -> &str {
+        self.eos.and_then(|id| self.token_text(id)).unwrap_or_default()
+    }
+
     /// Whether prompts begin with [`Self::bos`].
     pub fn add_bos(&self) -> bool {
         self.add_bos
+    }
+
+    /// Whether the file asks for [`Self::eos`] after a text. Prompts do not heed it: nothing could follow.
+    pub fn add_eos(&self) -> bool {
+        self.add_eos
     }
 
     /// Whether the model ends its reply by this token.
@@ -114,9 +134,19 @@ impl Tokenizer {
     /// # Errors
     /// The vocabulary lacks what the merges promise.
     pub fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<u32>, Error> {
+        self.encode_segments(&[Segment { text, parse_special }])
+    }
+
+    /// The ids of a text in several segments: those of the whole text, but for control tokens, which are seen only where one or
+    /// several adjacent segments allow them.
+    ///
+    /// # Errors
+    /// The vocabulary lacks what the merges promise.
+    pub fn encode_segments(&self, segments: &[Segment<'_>]) -> Result<Vec<u32>, Error> {
+        let (text, trusted) = join(segments);
         let mut ids = Vec::new();
         let mut after_special = true;
-        for fragment in self.special.split(text, parse_special) {
+        for fragment in self.special.split(&text, &trusted) {
             match (fragment, &self.scheme) {
                 (Fragment::Special(id), _) => ids.push(id),
                 (Fragment::Text(text), Scheme::Spm(spm)) => {
@@ -127,6 +157,11 @@ impl Tokenizer {
             after_special = matches!(fragment, Fragment::Special(_));
         }
         Ok(ids)
+    }
+
+    /// Whether [`Self::encode`] would find a control token in the text, if allowed to.
+    pub fn spells_control(&self, text: &str) -> bool {
+        self.special.spells_control(text)
     }
 
     /// The bytes that a token adds to a text after `previous`: possibly part of a character; none for control tokens.
@@ -160,46 +195,20 @@ impl Tokenizer {
     }
 }
 
-impl Vocabulary {
-    fn from_gguf(gguf: &Gguf) -> Result<Self, Error> {
-        let texts = gguf.require("tokenizer.ggml.tokens", Gguf::get_strings)?.to_vec();
-        if texts.is_empty() {
-            return Err(unusable("tokenizer.ggml.tokens is empty"));
-        }
-        let kinds = match gguf.get_array("tokenizer.ggml.token_type")? {
-            None => vec![Kind::Normal; texts.len()],
-            Some(Array::Ints(kinds)) if kinds.len() == texts.len() => {
-                kinds.iter().map(|&kind| Kind::from(kind)).collect()
-            }
-            Some(_) => {
-                return Err(unusable(format!("tokenizer.ggml.token_type is no array of {} integers", texts.len())));
-            }
-        };
-        Ok(Self { texts, kinds })
-    }
-
-    fn special_id(&self, gguf: &Gguf, name: &str) -> Result<Option<u32>, Error> {
-        let key = format!("tokenizer.ggml.{name}_token_id");
-        match gguf.get_u32(&key)? {
-            Some(id) if id as usize >= self.texts.len() => {
-                Err(unusable(format!("{key} is {id}, the vocabulary has {} tokens", self.texts.len())))
-            }
-            id => Ok(id),
+/// The whole text, and the ranges of it in which control tokens are meant; no two of them touch.
+fn join(segments: &[Segment<'_>]) -> (String, Vec<Range<usize>>) {
+    let mut whole = String::new();
+    let mut trusted: Vec<Range<usize>> = Vec::new();
+    for segment in segments {
+        let start = whole.len();
+        whole.push_str(segment.text);
+        match trusted.last_mut().filter(|range| range.end == start) {
+            _ if !segment.parse_special => {}
+            Some(range) => range.end = whole.len(),
+            None => trusted.push(start..whole.len()),
         }
     }
-}
-
-impl From<i64> for Kind {
-    fn from(id: i64) -> Self {
-        match id {
-            2 => Self::Unknown,
-            3 => Self::Control,
-            4 => Self::UserDefined,
-            5 => Self::Unused,
-            6 => Self::Byte,
-            _ => Self::Normal,
-        }
-    }
+    (whole, trusted)
 }
 
 fn unusable(reason: impl Into<String>) -> Error {

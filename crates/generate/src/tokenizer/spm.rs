@@ -5,7 +5,7 @@ use std::{
 
 use decoder::{Array, Gguf};
 
-use super::{Kind, Vocabulary, unusable};
+use super::{Vocabulary, unusable, vocabulary::Kind};
 use crate::Error;
 
 /// How SentencePiece spells a space.
@@ -50,10 +50,10 @@ impl Spm {
         };
         let mut ids = HashMap::with_capacity(count);
         let mut bytes = vec![None; 256];
-        for ((id, text), &kind) in (0..).zip(&vocabulary.texts).zip(&vocabulary.kinds) {
-            match byte_value(text).filter(|_| kind == Kind::Byte) {
+        for (text, id) in vocabulary.pieces() {
+            match byte_value(text).filter(|_| vocabulary.kinds[id as usize] == Kind::Byte) {
                 Some(byte) => bytes[byte as usize] = Some(id),
-                None => drop(ids.insert(text.clone(), id)),
+                None => drop(ids.insert(text.to_owned(), id)),
             }
         }
         Ok(Self { ids, scores, bytes, unknown })

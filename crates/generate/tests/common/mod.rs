@@ -1,7 +1,7 @@
 //! Vocabularies as GGUF files without tensors.
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use std::{env, fs, io::Cursor, path::PathBuf};
+use std::io::Cursor;
 
 use decoder::Gguf;
 use generate::Tokenizer;
@@ -77,25 +77,53 @@ impl Metadata {
     }
 }
 
-/// `tokenizers` of `FIXTURES_DIR`, or `None` and a word on stderr.
-pub fn fixtures() -> Option<PathBuf> {
-    let fixtures = env::var_os("FIXTURES_DIR").map(|folder| PathBuf::from(folder).join("tokenizers"));
-    if fixtures.is_none() {
+/// A file of `$FIXTURES_DIR/tokenizers`, or `None` and a word on stderr.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn fixture(name: &str) -> Option<Vec<u8>> {
+    let Some(folder) = std::env::var_os("FIXTURES_DIR") else {
         eprintln!("skipped: set FIXTURES_DIR");
-    }
-    fixtures
+        return None;
+    };
+    let file = std::path::Path::new(&folder).join("tokenizers").join(name);
+    Some(std::fs::read(&file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display())))
 }
 
-/// The texts of a vector file and the ids that llama.cpp gives them.
-pub fn vectors(name: &str) -> Option<Vec<(String, Vec<u32>)>> {
-    let fixtures = fixtures()?;
-    let read = |extension: &str| {
-        let file = fixtures.join(format!("ggml-vocab-{name}.gguf.{extension}"));
-        fs::read_to_string(&file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()))
-    };
-    let (inputs, outputs) = (read("inp"), read("out"));
+/// A browser has no files: the fixtures are part of the program where the build knows them, see `cargo xtask test`.
+#[cfg(target_arch = "wasm32")]
+pub fn fixture(wanted: &str) -> Option<Vec<u8>> {
+    macro_rules! embedded {
+        ($($name:literal)*) => {
+            match wanted {
+                $($name => Some(include_bytes!(concat!(env!("FIXTURES_DIR"), "/tokenizers/", $name)).to_vec()),)*
+                other => panic!("{other} is not embedded"),
+            }
+        };
+    }
+    #[cfg(feature = "embedded-fixtures")]
+    return embedded!(
+        "ggml-vocab-llama-spm.gguf.inp" "ggml-vocab-llama-spm.gguf.out" "llama2-tokenizer.model"
+        "ggml-vocab-gpt-2.gguf.inp" "ggml-vocab-gpt-2.gguf.out" "ggml-vocab-gpt-2.gguf"
+        "ggml-vocab-deepseek-llm.gguf.inp" "ggml-vocab-deepseek-llm.gguf.out" "ggml-vocab-deepseek-llm.gguf"
+    );
+    #[cfg(not(feature = "embedded-fixtures"))]
+    return None;
+}
+
+/// The texts of a vector file, and the ids that llama.cpp gives them.
+pub fn vectors(inputs: &str, outputs: &str) -> Vec<(String, Vec<u32>)> {
     let ids = outputs.lines().map(|line| line.split_whitespace().map(|id| id.parse().expect("an id")).collect());
     // The last separator ends the last text.
     let texts = inputs.split_terminator("\n__ggml_vocab_test__\n").map(str::to_owned);
-    Some(texts.zip(ids).collect())
+    texts.zip(ids).collect()
+}
+
+/// Asserts that each text has the ids that llama.cpp gives it, and that they spell it again.
+pub fn assert_vectors(tokenizer: &Tokenizer, inputs: &str, outputs: &str) {
+    let vectors = vectors(inputs, outputs);
+    assert!(vectors.len() >= 46);
+    for (text, expected) in vectors {
+        let ids = tokenizer.encode(&text, false).expect("the text is encoded");
+        assert_eq!(ids, expected, "{text:?}");
+        assert_eq!(tokenizer.decode(&ids), text);
+    }
 }

@@ -1,16 +1,15 @@
-//! The vocabularies of LLaMA 2 and GPT-2 out of the fixtures.
+//! The vocabularies of LLaMA 2, GPT-2 and DeepSeek LLM out of the fixtures.
 //!
 //! The `.gguf` fixtures went through a text decoder that replaced every byte outside UTF-8 by U+FFFD, numbers included; strings
-//! survived. So LLaMA's vocabulary is read from its SentencePiece model, and GPT-2's strings are cut out of its GGUF again.
-
-use std::fs;
+//! survived. So LLaMA's vocabulary is read from its SentencePiece model, and the others' strings are cut out of their GGUFs again.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use generate::Tokenizer;
 
-use crate::common::{Metadata, fixtures};
+use crate::common::{Metadata, fixture};
 
 pub fn llama2() -> Option<Tokenizer> {
-    let model = fs::read(fixtures()?.join("llama2-tokenizer.model")).expect("the SentencePiece model is readable");
+    let model = fixture("llama2-tokenizer.model")?;
     let (mut texts, mut scores, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
     let mut model = Protobuf(&model);
     while let Some((field, piece)) = model.field() {
@@ -39,12 +38,24 @@ pub fn llama2() -> Option<Tokenizer> {
 }
 
 pub fn gpt2() -> Option<Tokenizer> {
-    let gguf = fs::read(fixtures()?.join("ggml-vocab-gpt-2.gguf")).expect("the GGUF is readable");
+    let gguf = fixture("ggml-vocab-gpt-2.gguf")?;
     let tokens = strings(&gguf, b"tokenizer.ggml.tokens", 50_257);
     let merges = strings(&gguf, b"tokenizer.ggml.merges", 50_000);
     let metadata = Metadata::default().text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "gpt-2");
     let metadata = metadata.texts("tokenizer.ggml.tokens", &tokens).texts("tokenizer.ggml.merges", &merges);
     Some(metadata.number("tokenizer.ggml.eos_token_id", 50_256).tokenizer())
+}
+
+pub fn deepseek_llm() -> Option<Tokenizer> {
+    let gguf = fixture("ggml-vocab-deepseek-llm.gguf")?;
+    let tokens = strings(&gguf, b"tokenizer.ggml.tokens", 102_400);
+    let merges = strings(&gguf, b"tokenizer.ggml.merges", 99_757);
+    // Two control tokens follow the merged ones, then letters and padding that its makers added.
+    let kinds = [vec![1; 100_000], vec![3; 2], vec![4; 2_398]].concat();
+    let metadata = Metadata::default().text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "deepseek-llm");
+    let metadata = metadata.texts("tokenizer.ggml.tokens", &tokens).numbers("tokenizer.ggml.token_type", &kinds);
+    let metadata = metadata.texts("tokenizer.ggml.merges", &merges).number("tokenizer.ggml.bos_token_id", 100_000);
+    Some(metadata.number("tokenizer.ggml.eos_token_id", 100_001).tokenizer())
 }
 
 /// A reader of protocol buffers: field numbers and the bytes of their values.
