@@ -5,9 +5,11 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use clap::Parser;
+use clap::{Parser, builder::PossibleValuesParser};
 use decoder::CacheType;
-use generate::Options;
+use generate::{ChatTemplate, Options};
+
+use crate::tokenize::Special;
 
 /// Talk to a role on the command line.
 #[derive(Debug, Parser)]
@@ -31,6 +33,22 @@ pub struct Arguments {
     /// Ask this, print the reply and leave; without it, a conversation begins
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
+    /// Layout of the conversation, for a model that brings no chat template or a wrong one [default: its own, else rocit]
+    #[arg(long, value_name = "NAME", conflicts_with = "raw", value_parser = PossibleValuesParser::new(ChatTemplate::names()))]
+    pub template: Option<String>,
+    /// Ask a model that thinks before it replies not to, where its chat template knows how
+    #[arg(long, conflicts_with = "raw")]
+    pub no_thinking: bool,
+    /// Print the tokens of the text on stdin as one JSON array of ids and leave; the model needs no tensors
+    ///
+    /// As llama.cpp's llama-tokenize: control tokens spelled out in the text become their ids, the begin-of-text token comes first
+    /// if the model wants one, and the end-of-text token last. The text is taken to the byte: a line break at its end counts, and
+    /// backslashes escape nothing.
+    #[arg(long, conflicts_with_all = ["prompt", "role", "system", "raw", "template", "no_thinking"])]
+    tokenize: bool,
+    /// With --tokenize: control tokens are plain text, and none are added (llama-tokenize --no-parse-special --no-bos)
+    #[arg(long, requires = "tokenize")]
+    no_special: bool,
     /// 0 always takes the most probable token
     #[arg(long, value_name = "T", default_value_t = Options::default().temperature)]
     temperature: f32,
@@ -98,6 +116,11 @@ impl Arguments {
             "q8" => CacheType::Q8,
             _ => CacheType::F16,
         }
+    }
+
+    /// How to read the text that is to be tokenized, if that is what is asked for.
+    pub fn tokenize(&self) -> Option<Special> {
+        self.tokenize.then_some(if self.no_special { Special::Text } else { Special::Parsed })
     }
 
     /// The model file.

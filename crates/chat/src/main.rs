@@ -4,6 +4,7 @@ mod arguments;
 mod conversation;
 mod model_file;
 mod roles_folder;
+mod tokenize;
 
 use std::{
     io::{self, Write},
@@ -35,6 +36,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(special) = arguments.tokenize() {
+        return tokenize::run(&arguments.model()?, special);
+    }
     let options = arguments.options();
     options.validate()?;
     let roles = RolesFolder::read(&arguments.roles)?;

@@ -28,7 +28,14 @@ pub fn open(file: &Path, arguments: &Arguments) -> Result<Generator> {
     let cache_type = arguments.cache_type();
     let loaded = load_threaded(&gguf, open_all, arguments.threads(), cache_type, &mut |_| ControlFlow::Continue(()));
     let (weights, comm) = loaded.with_context(in_file)?;
-    Ok(Generator::with_comm(Arc::new(outline.with_weights(weights)), comm, arguments.context, cache_type))
+    let mut model = outline.with_weights(weights);
+    if let Some(name) = &arguments.template {
+        model.use_template(name)?;
+    }
+    if arguments.no_thinking {
+        model.template_mut().set_thinking(false);
+    }
+    Ok(Generator::with_comm(Arc::new(model), comm, arguments.context, cache_type))
 }
 
 /// `name-00002-of-00003.gguf` is one of three files; any other name is a file of its own.

@@ -82,6 +82,11 @@ impl Model {
         &self.template
     }
 
+    /// The chat template, to be changed.
+    pub fn template_mut(&mut self) -> &mut ChatTemplate {
+        &mut self.template
+    }
+
     /// Lays out conversations by a named template: see [`ChatTemplate::named`].
     ///
     /// # Errors

@@ -114,7 +114,7 @@ const CHATGLM_3: &str = "\
 const GLM_4: &str = "\
 {{- '[gMASK]<sop>' -}}
 {%- for message in messages -%}{{ '<|' + message.role + '|>\n' + message.content }}{%- endfor -%}
-{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}";
+{%- if add_generation_prompt -%}{{ '<|assistant|>\n' }}{%- endif -%}";
 
 const PHI_3: &str = "\
 {%- for message in messages -%}

@@ -67,9 +67,8 @@ impl ChatTemplate {
     }
 
     /// Whether the model thinks before it replies, for templates that ask (`enable_thinking`); each has its own default.
-    #[must_use]
-    pub fn with_thinking(self, thinking: bool) -> Self {
-        Self { thinking: Some(thinking), ..self }
+    pub fn set_thinking(&mut self, thinking: bool) {
+        self.thinking = Some(thinking);
     }
 
     /// The model's own template (`tokenizer.chat_template`), or [`ROCIT_TEMPLATE`].

@@ -1,6 +1,11 @@
 //! Chat templates: the layouts of the paper and of its baselines, letter by letter.
 
 use generate::{ChatTemplate, Message, ROCIT_TEMPLATE};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
 fn template(source: &str) -> ChatTemplate {
     ChatTemplate::new(source, "<s>", "</s>").expect("the template compiles")
