@@ -34,6 +34,42 @@ pub fn gguf() -> Option<Vec<u8>> {
     Some(convert(&folder).unwrap_or_else(|error| panic!("cannot convert {}: {error}", folder.display())))
 }
 
+/// As [`gguf`], split into `count` files as llama.cpp does: the metadata in the first, the tensors in all.
+///
+/// # Panics
+/// The fixture is unreadable.
+pub fn split_gguf(count: usize) -> Option<Vec<Vec<u8>>> {
+    let whole = gguf()?;
+    Some(split(&whole, count).unwrap_or_else(|error| panic!("cannot split the model: {error}")))
+}
+
+fn split(whole: &[u8], count: usize) -> candle_core::Result<Vec<Vec<u8>>> {
+    let mut whole = Cursor::new(whole);
+    let content = gguf_file::Content::read(&mut whole)?;
+    let mut names: Vec<&String> = content.tensor_infos.keys().collect();
+    names.sort();
+    let share = names.len().div_ceil(count);
+    let mut parts = Vec::new();
+    for (part, names) in names.chunks(share).enumerate() {
+        let numbers = [
+            ("split.no", Value::U16(part as u16)),
+            ("split.count", Value::U16(count as u16)),
+            ("split.tensors.count", Value::I32(content.tensor_infos.len() as i32)),
+        ];
+        let mut metadata: Vec<(&str, &Value)> = numbers.iter().map(|(key, value)| (*key, value)).collect();
+        if part == 0 {
+            metadata.extend(content.metadata.iter().map(|(key, value)| (key.as_str(), value)));
+        }
+        let tensors = names.iter().map(|name| Ok((name.as_str(), content.tensor(&mut whole, name, &Device::Cpu)?)));
+        let tensors = tensors.collect::<candle_core::Result<Vec<_>>>()?;
+        let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        let mut file = Cursor::new(Vec::new());
+        gguf_file::write(&mut file, &metadata, &tensors)?;
+        parts.push(file.into_inner());
+    }
+    Ok(parts)
+}
+
 /// Converts `stories260K.bin` and `tok512.bin` of `folder` to an F32 GGUF with its tokenizer inside.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! `window.rolellm`: the page's programming interface, for tests and for other pages' scripts.
 
 use futures_channel::oneshot;
-use js_sys::{Error, Function, Object, Promise, Reflect};
+use js_sys::{Array, Error, Function, Object, Promise, Reflect};
 use leptos::prelude::*;
 use protocol::{ErrorKind, Failure, Options, Outcome};
 use roles::{Language, Message, Speaker};
@@ -11,7 +11,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::future_to_promise;
 use web_sys::File;
 
-use crate::{app::App, chat, evaluation, models::Chosen};
+use crate::{app::App, chat, engine::Wish, evaluation, models::Chosen};
 
 const NAME: &str = "rolellm";
 
@@ -31,7 +31,7 @@ pub fn announce() -> oneshot::Sender<()> {
 /// Adds the functions.
 pub fn install(app: App) {
     let Ok(api) = Reflect::get(&window(), &NAME.into()) else { return };
-    add(&api, "loadModel", move |source, _| future_to_promise(load_model(app, source)).into());
+    add(&api, "loadModel", move |source, options| future_to_promise(load_model(app, source, options)).into());
     add(&api, "generate", move |request, _| future_to_promise(generate(app, request)).into());
     add(&api, "stop", move |_, _| {
         app.engine.stop();
@@ -43,15 +43,30 @@ pub fn install(app: App) {
     set(&api, "scoreRougeL", score.into_js_value().as_ref());
 }
 
-async fn load_model(app: App, source: JsValue) -> Result<JsValue, JsValue> {
-    let model = match source.dyn_into::<File>() {
-        Ok(file) => app.models.open(file).await,
-        Err(url) => match url.as_string() {
-            Some(url) => app.models.load(Chosen::Url(url)).await.unwrap_or_else(|| Err(invalid("no such model"))),
-            None => Err(invalid("loadModel takes a URL or a File")),
-        },
+async fn load_model(app: App, source: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
+    let refuse = |what: &str| thrown(&invalid(&format!("loadModel takes {what}")));
+    let wish: Wish = match options.is_undefined() || options.is_null() {
+        true => Wish::default(),
+        false => serde_wasm_bindgen::from_value(options)
+            .map_err(|error| refuse(&format!("{{workers?, relaxedSimd?, stream?}}: {error}")))?,
+    };
+    let model = match source.as_string() {
+        Some(url) => app.models.load(Chosen::Url(url), wish).await.unwrap_or_else(|| Err(invalid("no such model"))),
+        None => {
+            let files = files(&source).ok_or_else(|| refuse("a URL, a File or a list of Files"))?;
+            app.models.open(&files, wish).await
+        }
     };
     to_js(&model.map_err(|failure| thrown(&failure))?)
+}
+
+/// A `File`, an array of them, or a `FileList`.
+fn files(source: &JsValue) -> Option<Vec<File>> {
+    if let Some(file) = source.dyn_ref::<File>() {
+        return Some(vec![file.clone()]);
+    }
+    let list = source.is_object().then(|| Array::from(source)).filter(|list| list.length() > 0)?;
+    list.iter().map(|file| file.dyn_into().ok()).collect()
 }
 
 #[derive(Deserialize)]

@@ -10,11 +10,13 @@ use futures_channel::oneshot;
 use js_sys::{Array, Reflect};
 use leptos::prelude::*;
 use protocol::{ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Phase, Prompt, Request, RequestId, Source};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{File, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 const WORKER: &str = "./worker.js";
+/// The same, with the build of the engine that every browser runs.
+const PLAIN_WORKER: &str = "./worker.js?simd=plain";
 
 /// A handle to the engine; all copies mean the same one.
 #[derive(Clone, Copy)]
@@ -46,8 +48,51 @@ pub enum Loading {
     },
 }
 
+/// How the engine is to work; it chooses what is left open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Wish {
+    /// Workers that share the arithmetic.
+    pub workers: Option<u32>,
+    /// `false` forgoes relaxed SIMD even where the browser has it; left open, the build that runs stays.
+    pub relaxed_simd: Option<bool>,
+    /// Read an address piece by piece and keep no copy.
+    pub stream: bool,
+}
+
+impl Wish {
+    /// What the page's address asks for, as in `?workers=1&simd=plain`; for tests and measurements.
+    pub fn of_address() -> Wish {
+        let query = window().location().search().unwrap_or_default();
+        let words = |name: &str| {
+            query.trim_start_matches('?').split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        };
+        Wish {
+            workers: words("workers").and_then(|count| count.parse().ok()),
+            relaxed_simd: words("simd").map(|simd| simd != "plain"),
+            stream: words("stream").is_some(),
+        }
+    }
+
+    /// This wish, and `other` where it leaves something open.
+    pub fn or(self, other: Wish) -> Wish {
+        Wish {
+            workers: self.workers.or(other.workers),
+            relaxed_simd: self.relaxed_simd.or(other.relaxed_simd),
+            stream: self.stream || other.stream,
+        }
+    }
+}
+
+/// Can workers share memory? The server decides, by the headers of the page.
+pub fn can_share_memory() -> bool {
+    Reflect::get(&window(), &"crossOriginIsolated".into()).is_ok_and(|isolated| isolated.is_truthy())
+}
+
 #[derive(Default)]
 struct Inner {
+    /// How the worker that runs, or the next, is to be started.
+    plain: Cell<bool>,
     worker: RefCell<Option<Running>>,
     pending: RefCell<HashMap<RequestId, Pending>>,
     waiters: RefCell<Vec<oneshot::Sender<()>>>,
@@ -85,22 +130,28 @@ impl Engine {
             failure: RwSignal::new(None),
             generating: RwSignal::new(false),
         };
+        engine.inner.get_value().plain.set(Wish::of_address().relaxed_simd == Some(false));
         engine.spawn();
         engine
     }
 
     /// Loads a model in the place of the one there is. A reply or loading that is going on ends first.
-    pub async fn load(self, source: Source, file: Option<File>) -> Result<ModelInfo, Failure> {
+    pub async fn load(self, source: Source, files: &[File], wish: Wish) -> Result<ModelInfo, Failure> {
         let inner = self.inner.get_value();
+        let wish = wish.or(Wish::of_address());
         let number = inner.loads.get() + 1;
         if inner.loads.replace(number) > 0 && self.loading.get_untracked().is_some() {
             self.restart(&Failure::new(ErrorKind::Cancelled, "another model was chosen"));
+        }
+        let plain = wish.relaxed_simd.map_or(inner.plain.get(), |relaxed| !relaxed);
+        if inner.plain.replace(plain) != plain {
+            self.restart(&Failure::new(ErrorKind::Cancelled, "the engine was exchanged for its other build"));
         }
         self.loading.set(Some(Loading::Starting));
         self.failure.set(None);
         self.stop();
         self.until(|engine| !engine.generating.get_untracked()).await;
-        let answer = self.request(|id| Request::Load { id, source }, file.as_ref(), |_| {}).await;
+        let answer = self.request(|id| Request::Load { id, source, workers: wish.workers }, files, |_| {}).await;
         let result = answer.and_then(|answer| match answer {
             Answer::Loaded(model) => Ok(model),
             Answer::Done(_) => Err(out_of_order()),
@@ -127,7 +178,7 @@ impl Engine {
             return Err(Failure::new(ErrorKind::Busy, "another reply is being written; stop it first"));
         }
         self.generating.set(true);
-        let answer = self.request(|id| Request::Generate { id, prompt, options }, None, on_token).await;
+        let answer = self.request(|id| Request::Generate { id, prompt, options }, &[], on_token).await;
         self.generating.set(false);
         self.wake();
         match answer? {
@@ -136,10 +187,10 @@ impl Engine {
         }
     }
 
-    /// Ends the reply or the download that is going on.
+    /// Ends the reply or the loading that is going on.
     pub fn stop(self) {
         if !self.inner.get_value().pending.borrow().is_empty() {
-            let _ = self.post(&Request::Stop, None);
+            let _ = self.post(&Request::Stop, &[]);
         }
     }
 
@@ -171,7 +222,7 @@ impl Engine {
     async fn request(
         self,
         request: impl FnOnce(RequestId) -> Request,
-        file: Option<&File>,
+        files: &[File],
         on_token: impl FnMut(&str) + 'static,
     ) -> Result<Answer, Failure> {
         let inner = self.inner.get_value();
@@ -179,16 +230,16 @@ impl Engine {
         inner.last_id.set(id);
         let (answer, receiver) = oneshot::channel();
         inner.pending.borrow_mut().insert(id, Pending { on_token: Some(Box::new(on_token)), answer });
-        if let Err(error) = self.post(&request(id), file) {
+        if let Err(error) = self.post(&request(id), files) {
             inner.pending.borrow_mut().remove(&id);
             return Err(Failure::new(ErrorKind::Other, format!("the engine cannot be reached: {error:?}")));
         }
         receiver.await.unwrap_or_else(|_| Err(out_of_order()))
     }
 
-    fn post(self, request: &Request, file: Option<&File>) -> Result<(), JsValue> {
+    fn post(self, request: &Request, files: &[File]) -> Result<(), JsValue> {
         let message = Array::of1(&request.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?);
-        if let Some(file) = file {
+        for file in files {
             message.push(file);
         }
         self.spawn();
@@ -208,7 +259,8 @@ impl Engine {
         }
         let options = WorkerOptions::new();
         options.set_type(WorkerType::Module);
-        let Ok(worker) = Worker::new_with_options(WORKER, &options) else { return };
+        let script = if inner.plain.get() { PLAIN_WORKER } else { WORKER };
+        let Ok(worker) = Worker::new_with_options(script, &options) else { return };
         let from = worker.clone();
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
             if self.is_current(&from) {

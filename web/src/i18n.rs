@@ -79,7 +79,7 @@ texts! {
     ModelStarting: "Starting …", "正在启动……";
     ModelFailed: "Model failed", "模型出错";
     ModelsTitle: "Models", "模型";
-    ModelsLead: "A model is one GGUF file of the LLaMA family. It is read on your computer and runs in this page.", "一个模型就是一个 LLaMA 系列的 GGUF 文件，它在你的电脑上读取，在这个网页里运行。";
+    ModelsLead: "A model is a GGUF file of the LLaMA family, whole or split into parts. It is read on your computer and runs in this page.", "模型是 LLaMA 系列的 GGUF 文件，可以是整个文件，也可以分成几部分。它在你的电脑上读取，在这个网页里运行。";
     LoadedModel: "In use", "正在使用";
     ShippedModels: "Made by this project", "本项目制作的模型";
     OwnModel: "Your own model", "你自己的模型";
@@ -88,7 +88,7 @@ texts! {
     Retry: "Try again", "再试一次";
     CancelLoading: "Cancel", "取消";
     OpenFile: "Choose a GGUF file", "选择 GGUF 文件";
-    DropHint: "or drop it here", "或拖到这里";
+    DropHint: "or drop it here; of a split model, all parts at once", "或拖到这里；分成几部分的模型请一次选全";
     OpenUrl: "Open", "打开";
     UrlLabel: "Address of a GGUF file", "GGUF 文件的网址";
     Downloading: "Downloading", "下载中";
@@ -100,6 +100,8 @@ texts! {
     FileSize: "File", "文件";
     Memory: "Memory", "内存";
     Backend: "Runs on", "运行于";
+    Workers: "Workers", "并行线程";
+    OneWorker: "One worker only: this page was served without the headers that let workers share memory (COOP and COEP).", "只用了一个线程：提供网页的服务器没有发送共享内存所需的响应头（COOP 和 COEP）。";
     LoadTime: "Loaded in", "加载用时";
     ModelCard: "Model card", "模型说明";
     English: "English", "英语";
@@ -213,6 +215,7 @@ pub fn failure(language: Language, failure: &Failure) -> String {
         ErrorKind::UnsupportedArchitecture => ("This kind of model is not known here.", "这里还不支持这种结构的模型。"),
         ErrorKind::UnusableModel => ("This model cannot be used.", "这个模型无法使用。"),
         ErrorKind::Download => ("The download failed.", "下载失败。"),
+        ErrorKind::NoRoom => ("There is no room for this model.", "放不下这个模型。"),
         ErrorKind::OutOfMemory => ("There is not enough memory.", "内存不够，请换一个小一些的模型。"),
         ErrorKind::PromptTooLong => ("This is too long.", "太长了，请写短一些。"),
         ErrorKind::InvalidRequest => ("That cannot be done.", "这个请求无效。"),

@@ -6,7 +6,10 @@ use roles::Language;
 use serde::Deserialize;
 use web_sys::File;
 
-use crate::{engine::Engine, net};
+use crate::{
+    engine::{Engine, Wish},
+    net,
+};
 
 /// `models/catalog.json`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -46,8 +49,8 @@ pub enum Chosen {
     Shipped(String),
     /// One from elsewhere, by address.
     Url(String),
-    /// A file of the reader.
-    File,
+    /// Files of the reader.
+    Files,
 }
 
 /// The models; all copies mean the same ones.
@@ -88,36 +91,37 @@ impl Models {
         };
         // The reader may have opened a model of their own meanwhile.
         match default.filter(|_| self.chosen.get_untracked().is_none()) {
-            Some(id) => drop(self.load(Chosen::Shipped(id)).await),
+            Some(id) => drop(self.load(Chosen::Shipped(id), Wish::default()).await),
             None if self.chosen.get_untracked().is_none() => self.engine.settle(),
             None => {}
         }
     }
 
     /// Loads a model of the catalog or from an address.
-    pub async fn load(self, chosen: Chosen) -> Option<Result<ModelInfo, Failure>> {
+    pub async fn load(self, chosen: Chosen, wish: Wish) -> Option<Result<ModelInfo, Failure>> {
         let url = match &chosen {
             Chosen::Shipped(id) => format!("models/{}", self.entry(id)?.file),
             Chosen::Url(url) => url.clone(),
-            Chosen::File => return None,
+            Chosen::Files => return None,
         };
         self.chosen.set(Some(chosen));
-        Some(self.engine.load(Source::Url { url: absolute(&url) }, None).await)
+        let source = Source::Url { url: absolute(&url), stream: wish.or(Wish::of_address()).stream };
+        Some(self.engine.load(source, &[], wish).await)
     }
 
     /// Loads again what was in use, or what the page starts with.
     pub async fn reload(self) {
         let default = self.catalog.with_untracked(|catalog| catalog.default.clone());
-        let chosen = self.chosen.get_untracked().filter(|chosen| *chosen != Chosen::File);
+        let chosen = self.chosen.get_untracked().filter(|chosen| *chosen != Chosen::Files);
         if let Some(chosen) = chosen.or(default.map(Chosen::Shipped)) {
-            drop(self.load(chosen).await);
+            drop(self.load(chosen, Wish::default()).await);
         }
     }
 
-    /// Opens a file of the reader.
-    pub async fn open(self, file: File) -> Result<ModelInfo, Failure> {
-        self.chosen.set(Some(Chosen::File));
-        self.engine.load(Source::File, Some(file)).await
+    /// Opens a file of the reader, or all parts of a split model.
+    pub async fn open(self, files: &[File], wish: Wish) -> Result<ModelInfo, Failure> {
+        self.chosen.set(Some(Chosen::Files));
+        self.engine.load(Source::Files, files, wish).await
     }
 
     /// The catalog's entry of that id.

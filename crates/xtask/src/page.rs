@@ -1,7 +1,7 @@
-//! Building the page: two wasm modules, their glue, and everything that is served beside them.
+//! Building the page: its wasm module, the engine's in two builds, their glue, and all that is served beside them.
 
 use crate::process::run;
-use crate::tools::{Tools, Wanted};
+use crate::tools::{Simd, Tools, Wanted};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +17,35 @@ const FEATURES: [&str; 7] = [
     "--enable-reference-types",
 ];
 
+/// What visitors download, the model aside; of the engine's builds only one.
+const FILES: [&str; 9] = [
+    "index.html",
+    "style.css",
+    "page.js",
+    "page_bg.wasm",
+    "worker.js",
+    "engine_relaxed.js",
+    "engine_relaxed_bg.wasm",
+    "engine.js",
+    "engine_bg.wasm",
+];
+
+/// A wasm module of the page.
+struct Module {
+    package: &'static str,
+    simd: Simd,
+    /// The name of its files.
+    name: &'static str,
+    /// What wasm-opt aims at.
+    goal: &'static str,
+}
+
+const MODULES: [Module; 3] = [
+    Module { package: "page", simd: Simd::Plain, name: "page", goal: "-Oz" },
+    Module { package: "engine", simd: Simd::Plain, name: "engine", goal: "-O3" },
+    Module { package: "engine", simd: Simd::Relaxed, name: "engine_relaxed", goal: "-O3" },
+];
+
 /// Builds the page into dist/. What stood there stays until everything is made.
 pub fn build(root: &Path) -> Result<()> {
     let tools = Tools::find_or_install(Wanted::Page)?;
@@ -25,14 +54,15 @@ pub fn build(root: &Path) -> Result<()> {
 
 /// As [`build`], with tools at hand.
 pub fn build_with(root: &Path, tools: &Tools) -> Result<()> {
-    run(tools.wasm.cargo(root, "build").args(["--profile", "web", "-p", "page", "-p", "engine"]))?;
+    run(tools.wasm.cargo(root, "build", Simd::Plain).args(["--profile", "web", "-p", "page", "-p", "engine"]))?;
+    run(tools.wasm.cargo(root, "build", Simd::Relaxed).args(["--profile", "web", "-p", "engine"]))?;
     let (made, dist) = (root.join("target/dist"), root.join("dist"));
     if made.exists() {
         std::fs::remove_dir_all(&made)?;
     }
     std::fs::create_dir_all(&made)?;
-    for (name, goal) in [("page", "-Oz"), ("engine", "-O3")] {
-        bind(root, tools, &made, name, goal)?;
+    for module in &MODULES {
+        bind(root, tools, &made, module)?;
     }
     for (from, to) in [("web/style.css", "style.css"), ("web/worker.js", "worker.js")] {
         std::fs::copy(root.join(from), made.join(to)).with_context(|| format!("cannot copy {from}"))?;
@@ -50,13 +80,19 @@ pub fn build_with(root: &Path, tools: &Tools) -> Result<()> {
 }
 
 /// Makes the JavaScript glue of one module and optimizes it.
-fn bind(root: &Path, tools: &Tools, made: &Path, name: &str, goal: &str) -> Result<()> {
-    let compiled = root.join(format!("target/wasm/wasm32-unknown-unknown/web/{name}.wasm"));
+fn bind(root: &Path, tools: &Tools, made: &Path, module: &Module) -> Result<()> {
+    let Module { package, simd, name, goal } = *module;
+    let compiled = simd.target_folder(root).join(format!("wasm32-unknown-unknown/web/{package}.wasm"));
     let mut bindgen = Command::new(tools.bindgen.join("wasm-bindgen"));
     bindgen.args(["--target", "web", "--no-typescript", "--out-name", name, "--out-dir"]).arg(made).arg(compiled);
     run(&mut bindgen)?;
-    let module = made.join(format!("{name}_bg.wasm"));
-    run(Command::new(&tools.wasm_opt).arg(goal).args(FEATURES).arg(&module).arg("-o").arg(&module))
+    let file = made.join(format!("{name}_bg.wasm"));
+    let mut optimize = Command::new(&tools.wasm_opt);
+    optimize.arg(goal).args(FEATURES);
+    if simd == Simd::Relaxed {
+        optimize.arg("--enable-relaxed-simd");
+    }
+    run(optimize.arg(&file).arg("-o").arg(&file))
 }
 
 /// The page's shell without Trunk's directives, and with what Trunk would have put in their place.
@@ -86,15 +122,17 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 
 fn print_sizes(dist: &Path) -> Result<()> {
     let (mut raw, mut small) = (0, 0);
-    eprintln!("{:<20} {:>12} {:>12}", "page", "bytes", "brotli");
-    for name in ["index.html", "style.css", "page.js", "page_bg.wasm", "worker.js", "engine.js", "engine_bg.wasm"] {
+    eprintln!("{:<24} {:>12} {:>12}", "page", "bytes", "brotli");
+    for name in FILES {
         let bytes = std::fs::read(dist.join(name)).with_context(|| format!("the build made no {name}"))?;
         let compressed = brotli_size(&bytes)?;
-        eprintln!("{name:<20} {:>12} {compressed:>12}", bytes.len());
-        raw += bytes.len();
-        small += compressed;
+        eprintln!("{name:<24} {:>12} {compressed:>12}", bytes.len());
+        if !["engine.js", "engine_bg.wasm"].contains(&name) {
+            raw += bytes.len();
+            small += compressed;
+        }
     }
-    eprintln!("{:<20} {raw:>12} {small:>12}", "total");
+    eprintln!("{:<24} {raw:>12} {small:>12}", "one visit");
     Ok(())
 }
 

@@ -32,6 +32,15 @@ pub struct Tools {
     pub wasm_opt: PathBuf,
 }
 
+/// For which browsers wasm is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Simd {
+    /// All: simd128, as `.cargo/config.toml` says.
+    Plain,
+    /// Those that have relaxed SIMD too.
+    Relaxed,
+}
+
 /// How wasm32's standard library is had.
 pub enum WasmRust {
     /// From rustup, for the toolchain in use.
@@ -55,7 +64,7 @@ impl Tools {
 
 impl WasmRust {
     /// A cargo command that builds for wasm32 into its own target folder: `subcommand`, then the caller's arguments.
-    pub fn cargo(&self, root: &Path, subcommand: &str) -> Command {
+    pub fn cargo(&self, root: &Path, subcommand: &str, simd: Simd) -> Command {
         let mut cargo = match self {
             WasmRust::Rustup => Command::new(env!("CARGO")),
             WasmRust::Debian => {
@@ -72,11 +81,24 @@ impl WasmRust {
             }
         };
         cargo.current_dir(root).args([subcommand, "--locked", "--target", "wasm32-unknown-unknown"]);
-        cargo.arg("--target-dir").arg(root.join("target/wasm"));
+        cargo.arg("--target-dir").arg(simd.target_folder(root));
+        if simd == Simd::Relaxed {
+            cargo.args(["--config", "target.wasm32-unknown-unknown.rustflags=['-Ctarget-feature=+relaxed-simd']"]);
+        }
         if matches!(self, WasmRust::Debian) {
             cargo.arg("-Zbuild-std=std,panic_abort");
         }
         cargo
+    }
+}
+
+impl Simd {
+    /// Each has a folder of its own: in a common one each would throw away what the other compiled.
+    pub fn target_folder(self, root: &Path) -> PathBuf {
+        root.join(match self {
+            Simd::Plain => "target/wasm",
+            Simd::Relaxed => "target/wasm-relaxed",
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::process::{command, run};
 use crate::steps::Steps;
-use crate::tools::{Tools, Wanted};
+use crate::tools::{Simd, Tools, Wanted};
 use crate::{page, serve, tidy};
 use anyhow::Result;
 use std::path::Path;
@@ -24,11 +24,9 @@ pub fn all(root: &Path) -> Result<()> {
     steps.step("programs", || {
         run(&mut cargo("build --quiet --locked --bins -p chat -p training -p export -p evaluation"))
     })?;
-    steps.step("tests, native", || {
-        run(&mut cargo("test --quiet --locked --workspace --exclude page --exclude engine"))
-    })?;
+    steps.step("tests, native", || run(&mut cargo("test --quiet --locked --workspace --exclude page")))?;
     steps.step("clippy, wasm", || {
-        let mut clippy = tools.wasm.cargo(root, "clippy");
+        let mut clippy = tools.wasm.cargo(root, "clippy", Simd::Plain);
         run(clippy.args(["--quiet", "--profile", "web", "-p", "page", "-p", "engine", "--", "-D", "warnings"]))
     })?;
     steps.step("tests, wasm", || wasm_tests(root, &tools))?;
@@ -40,7 +38,7 @@ pub fn all(root: &Path) -> Result<()> {
 
 /// The text crates' own tests, compiled to wasm and run in headless Chromium.
 fn wasm_tests(root: &Path, tools: &Tools) -> Result<()> {
-    let mut test = tools.wasm.cargo(root, "test");
+    let mut test = tools.wasm.cargo(root, "test", Simd::Plain);
     test.args(["-p", "rouge", "--test", "*"]);
     test.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", tools.bindgen.join("wasm-bindgen-test-runner"));
     test.env("WASM_BINDGEN_USE_BROWSER", "1").env("CHROMEDRIVER", "/usr/bin/chromedriver");

@@ -42,6 +42,54 @@ impl Browser {
         &self.page
     }
 
+    /// Goes to another address.
+    pub async fn goto(&self, address: &str) -> Result<()> {
+        Ok(self.client.goto(address).await?)
+    }
+
+    /// How many threads of the browser have this name.
+    pub fn threads(&self, name: &str) -> usize {
+        let threads = self
+            .processes()
+            .into_iter()
+            .flat_map(|process| std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten());
+        threads.filter(|thread| read(&thread.path().join("comm")).trim_end().starts_with(name)).count()
+    }
+
+    /// Resident memory of the processes that run pages, in bytes.
+    pub fn renderer_memory(&self) -> u64 {
+        let is_renderer = |process: &u32| read(format!("/proc/{process}/cmdline")).contains("--type=renderer");
+        let resident = |process: u32| {
+            let status = read(format!("/proc/{process}/status"));
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or_default()
+                << 10
+        };
+        self.processes().into_iter().filter(is_renderer).map(resident).sum()
+    }
+
+    /// The driver's descendants.
+    fn processes(&self) -> Vec<u32> {
+        let parents: Vec<(u32, u32)> = std::fs::read_dir("/proc")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| {
+                let process = entry.file_name().to_str()?.parse().ok()?;
+                let stat = read(format!("/proc/{process}/stat"));
+                let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+                Some((process, parent))
+            })
+            .collect();
+        let mut family = vec![self.driver.id()];
+        let mut next = 0;
+        while let Some(&parent) = family.get(next) {
+            family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(process, _)| *process));
+            next += 1;
+        }
+        family
+    }
+
     /// Ends the browser and its driver.
     pub async fn close(mut self) {
         let _ = self.client.clone().close().await;
@@ -127,6 +175,11 @@ impl Browser {
         let text = self.client.execute("return document.body.innerText", vec![]).await.unwrap_or_default();
         format!("the page showed:\n{}", text.as_str().unwrap_or("nothing"))
     }
+}
+
+/// A file of /proc; empty where the process has just ended.
+fn read(path: impl AsRef<std::path::Path>) -> String {
+    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 async fn connect(port: u16, width: u32, profile: &std::path::Path) -> Result<Client> {

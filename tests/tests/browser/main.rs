@@ -1,6 +1,8 @@
 //! The page in headless Chromium, as a visitor uses it. `cargo xtask test` serves it and sets `ROLELLM_PAGE`.
 
 mod driver;
+mod engine;
+mod server;
 mod visit;
 
 use anyhow::Result;
@@ -70,4 +72,49 @@ fn nothing_overflows_a_narrow_screen_in_either_language() {
 #[test]
 fn the_demo_model_gives_the_same_tokens_as_natively() {
     in_browser(1280, visit::same_as_native);
+}
+
+#[test]
+fn every_number_of_workers_and_every_build_gives_the_published_text() {
+    in_browser(1280, engine::golden);
+}
+
+#[test]
+fn the_page_says_how_many_workers_there_are() {
+    in_browser(1280, engine::worker_count);
+}
+
+#[test]
+fn without_isolation_one_worker_does_it_and_the_page_says_so() {
+    in_browser(1280, engine::not_isolated);
+}
+
+#[test]
+fn stop_is_heard_within_a_long_prompt() {
+    in_browser(1280, engine::stop_in_prompt);
+}
+
+#[test]
+fn a_silent_download_is_cancelled() {
+    in_browser(1280, engine::cancel_loading);
+}
+
+#[test]
+fn a_broken_download_goes_on_and_a_complete_one_is_kept() {
+    in_browser(1280, engine::downloads);
+}
+
+#[test]
+fn a_model_is_read_by_ranges() {
+    in_browser(1280, engine::streaming);
+}
+
+#[test]
+fn a_split_model_opens_by_its_files_and_by_one_address() {
+    in_browser(1280, engine::split);
+}
+
+#[test]
+fn twenty_models_leave_no_memory_behind() {
+    in_browser(1280, engine::unload);
 }

@@ -1,6 +1,6 @@
 //! The messages between the page and its engine worker. Knows plain data; never models or the DOM.
 //!
-//! Both directions are one JavaScript array per message: `[message]`, or `[message, File]` for a [`Source::File`].
+//! Both directions are one JavaScript array per message: `[message]`, or `[message, File, …]` for [`Source::Files`].
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,9 @@ pub enum Request {
         id: RequestId,
         /// Where the model is.
         source: Source,
+        /// How many workers share the arithmetic; the engine chooses where nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        workers: Option<u32>,
     },
     /// Write a reply; answered by [`Event::Token`], then [`Event::Done`] or [`Event::Failed`].
     Generate {
@@ -27,7 +30,7 @@ pub enum Request {
         /// How to sample.
         options: Options,
     },
-    /// End whatever is going on: a reply ends with what it has, a download with [`ErrorKind::Cancelled`].
+    /// End whatever is going on: a reply ends with what it has, loading with [`ErrorKind::Cancelled`].
     Stop,
 }
 
@@ -35,13 +38,16 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum Source {
-    /// At an absolute address.
+    /// At an absolute address; of a split model, that of any of its parts.
     Url {
         /// The address.
         url: String,
+        /// Read it piece by piece from the server, and keep nothing but the weights.
+        #[serde(default)]
+        stream: bool,
     },
-    /// In the `File` beside this message.
-    File,
+    /// In the `File`s beside this message: one, or all parts of a split model.
+    Files,
 }
 
 /// What the model is asked to continue.
@@ -166,7 +172,7 @@ pub struct ModelInfo {
     pub quantization: String,
     /// Tokens of prompt and reply together.
     pub context: usize,
-    /// Length of the file.
+    /// Length of the file, or of all parts of a split model.
     pub bytes: u64,
     /// Bytes of the weights in memory.
     pub weight_bytes: u64,
@@ -263,6 +269,8 @@ pub enum ErrorKind {
     Download,
     /// The browser gives no more memory.
     OutOfMemory,
+    /// Neither the browser's storage nor its memory can take the file.
+    NoRoom,
     /// The prompt does not fit the context.
     PromptTooLong,
     /// A request or an option out of its range.

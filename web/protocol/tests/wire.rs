@@ -10,6 +10,7 @@ fn kinds_of_errors_are_snake_case() {
         (ErrorKind::Truncated, "truncated"),
         (ErrorKind::UnsupportedArchitecture, "unsupported_architecture"),
         (ErrorKind::Download, "download"),
+        (ErrorKind::NoRoom, "no_room"),
         (ErrorKind::PromptTooLong, "prompt_too_long"),
         (ErrorKind::Busy, "busy"),
         (ErrorKind::NoModel, "no_model"),
@@ -40,10 +41,16 @@ fn a_request_comes_back_as_it_went() {
     );
     assert_eq!(serde_json::from_value::<Request>(wire).unwrap(), request);
 
-    let load = Request::Load { id: 1, source: Source::Url { url: "http://localhost/m.gguf".into() } };
+    let source = Source::Url { url: "http://localhost/m.gguf".into(), stream: false };
+    let load = Request::Load { id: 1, source, workers: Some(2) };
     let wire = serde_json::to_value(&load).unwrap();
-    assert_eq!(wire["source"], json!({"type": "url", "url": "http://localhost/m.gguf"}));
+    assert_eq!(wire["source"], json!({"type": "url", "url": "http://localhost/m.gguf", "stream": false}));
+    assert_eq!(wire["workers"], 2);
     assert_eq!(serde_json::from_value::<Request>(wire).unwrap(), load);
+    let short = json!({"type": "load", "id": 1, "source": {"type": "files"}});
+    let load = Request::Load { id: 1, source: Source::Files, workers: None };
+    assert_eq!(serde_json::from_value::<Request>(short.clone()).unwrap(), load);
+    assert_eq!(serde_json::to_value(load).unwrap(), short);
 }
 
 #[test]

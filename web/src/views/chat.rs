@@ -12,6 +12,7 @@ use super::{
 use crate::{
     app::app,
     chat::{Chat, Problem},
+    engine::Wish,
     i18n::{self, Text, html_lang},
     library::Character,
     markdown,
@@ -248,7 +249,7 @@ fn WrongLanguage(character: Character) -> impl IntoView {
         better.get().map(|entry| {
             let load = move |_| {
                 let id = entry.id.clone();
-                spawn_local(async move { drop(app.models.load(Chosen::Shipped(id)).await) });
+                spawn_local(async move { drop(app.models.load(Chosen::Shipped(id), Wish::default()).await) });
             };
             let name = entry.name.clone();
             view! {

@@ -3,12 +3,12 @@ use leptos::task::spawn_local;
 use protocol::{ErrorKind, ModelInfo};
 use roles::Language;
 use wasm_bindgen::JsCast;
-use web_sys::{DragEvent, File, HtmlInputElement};
+use web_sys::{DragEvent, File, FileList, HtmlInputElement};
 
 use super::header::progress_words;
 use crate::{
     app::{App, app},
-    engine::Loading,
+    engine::{self, Loading, Wish},
     i18n::{self, Text},
     models::{Chosen, Entry},
 };
@@ -22,9 +22,7 @@ pub fn ModelsView() -> impl IntoView {
     let dropped = move |event: DragEvent| {
         event.prevent_default();
         over.set(false);
-        if let Some(file) = event.data_transfer().and_then(|data| data.files()).and_then(|files| files.get(0)) {
-            open(app, file);
-        }
+        open(app, event.data_transfer().and_then(|data| data.files()));
     };
     let catalog = move || app.models.catalog.get().models;
     view! {
@@ -59,12 +57,14 @@ pub fn ModelsView() -> impl IntoView {
     }
 }
 
-fn open(app: App, file: File) {
-    spawn_local(async move { drop(app.models.open(file).await) });
+fn open(app: App, list: Option<FileList>) {
+    let Some(list) = list.filter(|list| list.length() > 0) else { return };
+    let files: Vec<File> = (0..list.length()).filter_map(|index| list.get(index)).collect();
+    spawn_local(async move { drop(app.models.open(&files, Wish::default()).await) });
 }
 
 fn load(app: App, chosen: Chosen) {
-    spawn_local(async move { drop(app.models.load(chosen).await) });
+    spawn_local(async move { drop(app.models.load(chosen, Wish::default()).await) });
 }
 
 #[component]
@@ -98,7 +98,7 @@ fn Failed() -> impl IntoView {
             load(app, chosen);
         }
     };
-    let can_retry = move || app.models.chosen.with(|chosen| !matches!(chosen, None | Some(Chosen::File)));
+    let can_retry = move || app.models.chosen.with(|chosen| !matches!(chosen, None | Some(Chosen::Files)));
     view! {
         <div class="problem" role="alert" data-testid="model-error" hidden=move || shown().is_none()>
             <p>{words}</p>
@@ -125,9 +125,12 @@ fn InUse(model: ModelInfo) -> impl IntoView {
                 {fact(Text::FileSize, i18n::bytes(model.bytes))}
                 <dt>{i18n.t(Text::Memory)}</dt>
                 <dd>{i18n.format(move |language| i18n::memory(language, weight_bytes, cache_bytes))}</dd>
-                {fact(Text::Backend, format!("{} × {}", model.backend, model.workers))}
+                {fact(Text::Backend, model.backend.clone())}
+                <dt>{i18n.t(Text::Workers)}</dt>
+                <dd data-testid="model-workers">{model.workers}</dd>
                 {fact(Text::LoadTime, format!("{load_ms:.0} ms"))}
             </dl>
+            <p class="hint" data-testid="one-worker" hidden=engine::can_share_memory()>{i18n.t(Text::OneWorker)}</p>
             <button class="button small" data-testid="model-unload" on:click=move |_| app.engine.unload()>
                 {i18n.t(Text::Unload)}
             </button>
@@ -176,12 +179,9 @@ fn OwnModel() -> impl IntoView {
     let url = RwSignal::new(String::new());
     let take = move |event: leptos::ev::Event| {
         let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else { return };
-        let file = input.files().and_then(|files| files.get(0));
+        open(app, input.files());
         // The same file may be chosen again after it was mended.
-        if let Some(file) = file {
-            input.set_value("");
-            open(app, file);
-        }
+        input.set_value("");
     };
     let fetch = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -195,7 +195,7 @@ fn OwnModel() -> impl IntoView {
             <h2>{i18n.t(Text::OwnModel)}</h2>
             <div class="drop">
                 <label class="button">
-                    {i18n.t(Text::OpenFile)} <input type="file" accept=".gguf" data-testid="model-file" on:change=take />
+                    {i18n.t(Text::OpenFile)} <input type="file" accept=".gguf" multiple data-testid="model-file" on:change=take />
                 </label>
                 <span class="hint">{i18n.t(Text::DropHint)}</span>
             </div>

@@ -1,41 +1,43 @@
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
-    ops::ControlFlow,
     rc::Rc,
-    sync::Arc,
 };
 
-use decoder::{Config, Gguf};
-use generate::{Generator, Model};
+use generate::Generator;
 use protocol::{
-    ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Phase, Prompt, Request, RequestId, Source, StopReason,
+    ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Prompt, Request, RequestId, Source, StopReason,
 };
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{Blob, DedicatedWorkerGlobalScope, File};
-use web_time::Instant;
+use web_sys::{DedicatedWorkerGlobalScope, File};
+use web_time::{Duration, Instant};
 
-use crate::{blob_reader::BlobReader, download::download, failure, turn::Turn};
+use crate::{
+    failure,
+    helpers::worker_count,
+    loading::{Loaded, Loading},
+    stop::Stop,
+    turn::Turn,
+};
 
-/// Bytes of tensors between two reports of progress.
-const REPORT: u64 = 1 << 20;
+/// How long the words of a helper that broke down are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// The model, and the one request that is being worked on.
 pub struct Engine {
     scope: DedicatedWorkerGlobalScope,
     turn: Turn,
     /// Kept from reply to reply: what it knows of the last prompt need not be computed again.
-    generator: RefCell<Option<Generator>>,
+    loaded: RefCell<Option<Loaded>>,
     busy: Cell<bool>,
-    stop: Cell<bool>,
+    stop: Rc<Stop>,
 }
 
 impl Engine {
     /// An engine without a model.
     pub fn new(scope: DedicatedWorkerGlobalScope) -> Result<Self, JsValue> {
-        let (busy, stop) = (Cell::new(false), Cell::new(false));
-        Ok(Self { scope, turn: Turn::new()?, generator: RefCell::new(None), busy, stop })
+        let (busy, stop) = (Cell::new(false), Rc::new(Stop::new()?));
+        Ok(Self { scope, turn: Turn::new()?, loaded: RefCell::new(None), busy, stop })
     }
 
     /// Tells the page.
@@ -44,11 +46,11 @@ impl Engine {
     }
 
     /// Begins to work on a request, or says why not.
-    pub fn handle(self: Rc<Self>, request: Request, file: Option<File>) {
+    pub fn handle(self: Rc<Self>, request: Request, files: Vec<File>) {
         match request {
-            Request::Stop => self.stop.set(true),
-            Request::Load { id, source } => self.work(id, async move |engine| {
-                let model = engine.load(id, source, file).await?;
+            Request::Stop => self.stop.demand(),
+            Request::Load { id, source, workers } => self.work(id, async move |engine| {
+                let model = engine.load(id, source, files, workers).await?;
                 Ok(Event::Loaded { id, model })
             }),
             Request::Generate { id, prompt, options } => self.work(id, async move |engine| {
@@ -63,7 +65,7 @@ impl Engine {
             let failure = Failure::new(ErrorKind::Busy, "the engine is at work on another request; stop it first");
             return self.send(&Event::Failed { id: Some(id), failure });
         }
-        self.stop.set(false);
+        self.stop.reset();
         spawn_local(async move {
             let result = job(&self).await;
             self.busy.set(false);
@@ -71,49 +73,46 @@ impl Engine {
         });
     }
 
-    async fn load(&self, id: RequestId, source: Source, file: Option<File>) -> Result<ModelInfo, Failure> {
+    async fn load(
+        &self,
+        id: RequestId,
+        source: Source,
+        files: Vec<File>,
+        workers: Option<u32>,
+    ) -> Result<ModelInfo, Failure> {
         let started = Instant::now();
-        let (blob, file_name): (Blob, String) = match (source, file) {
-            (Source::Url { url }, _) => {
-                let report = |done, total| self.send(&Event::Progress { id, phase: Phase::Download, done, total });
-                let blob = download(&self.scope, &url, &self.stop, report).await?;
-                (blob, last_segment(&url).to_owned())
-            }
-            (Source::File, Some(file)) => {
-                let name = file.name();
-                (file.into(), name)
-            }
-            (Source::File, None) => return Err(Failure::new(ErrorKind::InvalidRequest, "the file is missing")),
-        };
-        let bytes = blob.size() as u64;
-        let mut reader = BlobReader::new(blob).map_err(|error| failure::from_load_error(&error.into()))?;
-        let gguf = readable_header(&mut reader)?;
+        let workers = worker_count(&self.scope, workers)?;
+        let loading = Loading { id, scope: &self.scope, turn: &self.turn, stop: &self.stop, workers };
+        let mut opened = loading.open(source, &files).await?;
         // Only now is it worth giving up the model that is loaded.
-        if self.generator.take().is_some() {
+        if self.loaded.take().is_some() {
             self.send(&Event::Unloaded);
         }
-        let mut reported = 0;
-        let model = Model::load(&mut reader, &mut |progress| {
-            if progress.loaded - reported >= REPORT {
-                reported = progress.loaded;
-                let total = Some(progress.total);
-                self.send(&Event::Progress { id, phase: Phase::Read, done: progress.loaded, total });
-            }
-            ControlFlow::Continue(())
-        })
-        .map_err(|error| failure::from_error(&error))?;
-        let generator = Generator::new(Arc::new(model), 0);
-        let info = describe(&gguf, &generator, file_name, bytes, started);
-        *self.generator.borrow_mut() = Some(generator);
+        let loaded = loading.read(&mut opened).await?;
+        let info = opened.describe(&loaded, started);
+        self.loaded.replace(Some(loaded));
         Ok(info)
     }
 
     async fn generate(&self, id: RequestId, prompt: Prompt, options: Options) -> Result<Outcome, Failure> {
         let no_model = || Failure::new(ErrorKind::NoModel, "no model is loaded");
-        let mut generator = self.generator.take().ok_or_else(no_model)?;
-        let result = self.reply(&mut generator, id, prompt, options).await;
-        *self.generator.borrow_mut() = Some(generator);
+        let mut loaded = self.loaded.take().ok_or_else(no_model)?;
+        let result = self.reply(&mut loaded.generator, id, prompt, options).await;
+        self.loaded.replace(Some(loaded));
+        if let Err(failure) = &result
+            && failure.kind == ErrorKind::Crashed
+        {
+            self.give_up(failure).await;
+        }
         result
+    }
+
+    /// A helper is gone, and the model with it. What the helper has to say of it is worth a moment: the page ends this
+    /// worker at the first word.
+    async fn give_up(&self, failure: &Failure) {
+        let since = Instant::now();
+        while since.elapsed() < LAST_WORDS && self.turn.pass().await.is_ok() {}
+        self.send(&Event::Failed { id: None, failure: failure.clone() });
     }
 
     async fn reply(
@@ -126,44 +125,14 @@ impl Engine {
         let options = sampling(options);
         let (prompt, dropped_messages) = fitted(generator, prompt, options.max_tokens)?;
         generator.start(&prompt, options).map_err(|error| failure::from_error(&error))?;
-        while !self.stop.get() {
+        while !self.stop.is_wanted() {
             let Some(text) = generator.step().map_err(|error| failure::from_error(&error))? else { break };
             if !text.is_empty() {
                 self.send(&Event::Token { id, text });
             }
-            self.turn.pass().await.map_err(|error| Failure::new(ErrorKind::Other, failure::js_message(&error)))?;
+            self.turn.pass().await?;
         }
         Ok(outcome(generator.finish(), dropped_messages))
-    }
-}
-
-/// The header of a model that this engine can run, before any weight is read.
-fn readable_header(reader: &mut BlobReader) -> Result<Gguf, Failure> {
-    let checked = Gguf::read(reader).and_then(|gguf| Config::from_gguf(&gguf).map(|_| gguf));
-    checked.map_err(|error| failure::from_load_error(&error))
-}
-
-fn describe(gguf: &Gguf, generator: &Generator, file_name: String, bytes: u64, started: Instant) -> ModelInfo {
-    let model = generator.model();
-    let mut elements_of_type = BTreeMap::<String, u64>::new();
-    for tensor in gguf.tensors().values() {
-        let elements = tensor.shape.iter().fold(1, |product: u64, &n| product.saturating_mul(n));
-        *elements_of_type.entry(tensor.dtype.to_string()).or_default() += elements;
-    }
-    let parameters = elements_of_type.values().sum();
-    let most = elements_of_type.into_iter().max_by_key(|&(_, elements)| elements);
-    ModelInfo {
-        name: model.name().map_or(file_name, str::to_owned),
-        architecture: model.config().architecture.clone(),
-        parameters,
-        quantization: most.map(|(name, _)| name).unwrap_or_default(),
-        context: generator.context(),
-        bytes,
-        weight_bytes: model.weights().memory_bytes(),
-        cache_bytes: generator.cache_bytes(),
-        workers: 1,
-        backend: if cfg!(target_feature = "simd128") { "cpu simd128" } else { "cpu" }.to_owned(),
-        load_ms: started.elapsed().as_secs_f64() * 1e3,
     }
 }
 
@@ -219,9 +188,4 @@ fn outcome(outcome: generate::Outcome, dropped_messages: usize) -> Outcome {
             generate::StopReason::Cancelled => StopReason::Cancelled,
         },
     }
-}
-
-fn last_segment(url: &str) -> &str {
-    let path = url.split(['?', '#']).next().unwrap_or(url);
-    path.rsplit('/').find(|segment| !segment.is_empty()).unwrap_or(url)
 }

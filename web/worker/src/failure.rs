@@ -1,4 +1,4 @@
-use decoder::LoadError;
+use decoder::{ForwardError, LoadError};
 use generate::Error;
 use js_sys::Reflect;
 use protocol::{ErrorKind, Failure, TokenLimit};
@@ -8,7 +8,8 @@ use wasm_bindgen::JsValue;
 pub fn from_error(error: &Error) -> Failure {
     let kind = match error {
         Error::Load(error) => load_kind(error),
-        Error::Forward(decoder::ForwardError::OutOfMemory { .. }) => ErrorKind::OutOfMemory,
+        Error::Forward(ForwardError::OutOfMemory { .. }) => ErrorKind::OutOfMemory,
+        Error::Forward(ForwardError::Disconnected(_)) => ErrorKind::Crashed,
         Error::Tokenizer { .. } | Error::VocabularySize { .. } | Error::Template { .. } => ErrorKind::UnusableModel,
         Error::Option { .. } | Error::EmptyPrompt => ErrorKind::InvalidRequest,
         Error::PromptTooLong { .. } => ErrorKind::PromptTooLong,

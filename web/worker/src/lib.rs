@@ -1,9 +1,17 @@
 //! The engine worker: loads a GGUF and generates in the background. Knows generate and messages; never the DOM.
 
-mod blob_reader;
 mod download;
 mod engine;
 mod failure;
+mod helper;
+mod helpers;
+mod http;
+mod loading;
+mod part;
+mod shared_comm;
+mod split;
+mod stop;
+mod storage;
 mod turn;
 
 use std::{panic, rc::Rc};
@@ -12,16 +20,16 @@ use js_sys::Array;
 use protocol::{ErrorKind, Event, Failure, Request};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure, prelude::wasm_bindgen};
-use web_sys::{DedicatedWorkerGlobalScope, File, MessageEvent};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
 use engine::Engine;
 
-/// Starts listening to the page. Called by the module's loader.
+/// Starts listening to the page. Called by `worker.js`.
 ///
 /// # Errors
 /// The browser lacks what the engine needs, or this is no worker.
-#[wasm_bindgen(start)]
-pub fn start() -> Result<(), JsValue> {
+#[wasm_bindgen]
+pub fn listen() -> Result<(), JsValue> {
     report_panics();
     let engine = Rc::new(Engine::new(scope()?)?);
     let listener = Rc::clone(&engine);
@@ -32,10 +40,23 @@ pub fn start() -> Result<(), JsValue> {
     Ok(())
 }
 
+/// Does what another worker asks for in `message`, to the end. Called by `worker.js` in a helper.
+///
+/// # Errors
+/// The helper broke down.
+#[wasm_bindgen]
+pub fn help(message: &Array) -> Result<(), JsValue> {
+    report_panics();
+    helper::run(message)
+}
+
 fn receive(engine: &Rc<Engine>, event: &MessageEvent) {
     let parts: Array = event.data().unchecked_into();
     match serde_wasm_bindgen::from_value::<Request>(parts.get(0)) {
-        Ok(request) => Rc::clone(engine).handle(request, parts.get(1).dyn_into::<File>().ok()),
+        Ok(request) => {
+            let files = parts.iter().skip(1).filter_map(|file| file.dyn_into().ok()).collect();
+            Rc::clone(engine).handle(request, files);
+        }
         Err(error) => {
             let failure = Failure::new(ErrorKind::InvalidRequest, format!("not a request: {error}"));
             engine.send(&Event::Failed { id: None, failure });
@@ -44,6 +65,8 @@ fn receive(engine: &Rc<Engine>, event: &MessageEvent) {
 }
 
 /// After a panic the module's memory cannot be trusted: the page is told, and starts another engine.
+///
+/// A helper tells the engine worker, which takes the same message.
 fn report_panics() {
     panic::set_hook(Box::new(|info| {
         console_error_panic_hook::hook(info);
@@ -57,11 +80,12 @@ fn scope() -> Result<DedicatedWorkerGlobalScope, JsValue> {
     Ok(js_sys::global().dyn_into::<DedicatedWorkerGlobalScope>()?)
 }
 
-fn post(scope: &DedicatedWorkerGlobalScope, event: &Event) {
-    let sent = event
+/// Tells whoever started this worker.
+fn post(scope: &DedicatedWorkerGlobalScope, message: &impl Serialize) {
+    let sent = message
         .serialize(&serde_wasm_bindgen::Serializer::json_compatible())
         .map_err(JsValue::from)
-        .and_then(|event| scope.post_message(&Array::of1(&event)));
+        .and_then(|message| scope.post_message(&Array::of1(&message)));
     if let Err(error) = sent {
         web_sys::console::error_1(&error);
     }

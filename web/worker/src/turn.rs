@@ -1,7 +1,10 @@
 use js_sys::{Function, Promise};
+use protocol::{ErrorKind, Failure};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::MessageChannel;
+
+use crate::failure::js_message;
 
 /// Lets the event loop take a turn, so that messages are seen in the middle of long work.
 ///
@@ -18,7 +21,14 @@ impl Turn {
     }
 
     /// Ready when all messages that wait now have been handled.
-    pub async fn pass(&self) -> Result<(), JsValue> {
+    ///
+    /// # Errors
+    /// The browser refuses a message.
+    pub async fn pass(&self) -> Result<(), Failure> {
+        self.try_pass().await.map_err(|error| Failure::new(ErrorKind::Other, js_message(&error)))
+    }
+
+    async fn try_pass(&self) -> Result<(), JsValue> {
         let turn = Promise::new(&mut |resolve: Function, _| {
             let resume = Closure::once_into_js(move || resolve.call0(&JsValue::NULL).map(drop));
             self.channel.port1().set_onmessage(Some(resume.unchecked_ref()));

@@ -1,0 +1,237 @@
+//! How the engine loads models and shares them among workers, seen from the page.
+
+use crate::driver::Browser;
+use crate::server::{self, Manner, Server};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The published text of stories260K, with each number of workers and each build of the engine.
+pub async fn golden(browser: &Browser) -> Result<()> {
+    let Some(gguf) = tests::stories260k::gguf() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    browser.ready().await?;
+    give(browser, &[write(folder.path(), "stories260K.gguf", &gguf)?]).await?;
+    for relaxed in [false, true] {
+        for workers in 1..=3 {
+            let options = json!({"workers": workers, "relaxedSimd": relaxed});
+            let model =
+                browser.script("return await rolellm.loadModel(given.files[0], args[0])", vec![options]).await?;
+            ensure!(model["workers"] == workers, "asked for {workers} workers: {model}");
+            let backend = if relaxed { "cpu relaxed-simd" } else { "cpu simd128" };
+            ensure!(model["backend"] == backend, "wanted {backend}: {model}");
+            let outcome = browser.generate(json!({"prompt": "", "temperature": 0, "maxTokens": 256})).await?;
+            let published = tests::stories260k::GREEDY_TEXT;
+            ensure!(outcome["text"] == published, "{workers} workers, {backend}: {outcome}");
+            ensure!(outcome["workers"] == workers && outcome["backend"] == backend, "{outcome}");
+        }
+    }
+    Ok(())
+}
+
+/// The Models page says how many workers share the model.
+pub async fn worker_count(browser: &Browser) -> Result<()> {
+    browser.ready().await?;
+    browser.click("[data-testid=nav-models]").await?;
+    for workers in [2, 1, 3] {
+        load_shipped(browser, json!({ "workers": workers })).await?;
+        browser.text_when("model-workers", |text| text == workers.to_string()).await?;
+    }
+    let refused = load(browser, "'models/x.gguf'", json!({"workers": 0})).await?;
+    ensure!(refused["kind"] == "invalid_request", "no workers at all: {refused}");
+    Ok(())
+}
+
+/// Without the headers there is one worker, whatever was asked for, and the page says why.
+pub async fn not_isolated(browser: &Browser) -> Result<()> {
+    browser.goto(&server::without_isolation(browser.page())?).await?;
+    browser.ready().await?;
+    let model = load_shipped(browser, json!({"workers": 3})).await?;
+    ensure!(model["workers"] == 1, "memory cannot be shared here: {model}");
+    browser.click("[data-testid=nav-models]").await?;
+    browser.text_when("one-worker", |text| text.contains("COOP")).await?;
+    let outcome = browser.generate(json!({"prompt": "Hello", "maxTokens": 4})).await?;
+    ensure!(outcome["workers"] == 1, "{outcome}");
+    Ok(())
+}
+
+/// A reply is stopped while its prompt is still being read.
+pub async fn stop_in_prompt(browser: &Browser) -> Result<()> {
+    browser.ready().await?;
+    let model = load_shipped(browser, json!({})).await?;
+    let words = model["context"].as_u64().context("no context")? / 4;
+    let body = "const reply = window.rolellm.generate({prompt: 'the sea '.repeat(args[0]), maxTokens: 4});
+        await new Promise(resolve => setTimeout(resolve));
+        const start = performance.now();
+        window.rolellm.stop();
+        const outcome = await reply;
+        return {stop: outcome.stop, tokens: outcome.tokens, ms: performance.now() - start}";
+    let outcome = browser.script(body, vec![json!(words)]).await?;
+    eprintln!("a stop within a prompt was answered after {} ms", outcome["ms"]);
+    ensure!(outcome["stop"] == "cancelled" && outcome["tokens"] == 0, "{outcome}");
+    ensure!(outcome["ms"].as_f64().is_some_and(|ms| ms < 1000.0), "{outcome}");
+    Ok(())
+}
+
+/// A download is stopped although its server is silent, and the next one goes on as if nothing had been.
+pub async fn cancel_loading(browser: &Browser) -> Result<()> {
+    let model = shipped()?;
+    let server = Server::start(Manner::Stalls, move |_| Some(model.clone()))?;
+    browser.ready().await?;
+    let body = "const loading = window.rolellm.loadModel(args[0] + 'm.gguf').catch(error => error.kind);
+        const progress = document.querySelector('[data-testid=model-status]');
+        for (let i = 0; i < 600 && !/MB|kB/.test(progress.innerText); i++) await new Promise(r => setTimeout(r, 50));
+        const start = performance.now();
+        window.rolellm.stop();
+        const kind = await loading;
+        return {kind, ms: performance.now() - start}";
+    let outcome = browser.script(body, vec![json!(server.address)]).await?;
+    eprintln!("a stop within a download was answered after {} ms", outcome["ms"]);
+    ensure!(outcome["kind"] == "cancelled", "{outcome}");
+    load_shipped(browser, json!({})).await?;
+    Ok(())
+}
+
+/// A model that was downloaded once is not downloaded again, and a broken download goes on where it broke.
+pub async fn downloads(browser: &Browser) -> Result<()> {
+    let model = shipped()?;
+    let len = model.len();
+    let server = Server::start(Manner::BreaksOff, move |_| Some(model.clone()))?;
+    browser.ready().await?;
+    let url = format!("'{}m.gguf'", server.address);
+    let broken = load(browser, &url, json!({})).await?;
+    ensure!(broken["kind"] == "download", "the server broke off: {broken}");
+    let loaded = load(browser, &url, json!({})).await?;
+    ensure!(loaded["bytes"] == len, "{loaded}");
+    let resumed = server.asked().iter().filter_map(|asked| asked.range.clone()).any(|range| range.start > 0);
+    ensure!(resumed, "the download began anew: {:?}", server.asked());
+    let before = server.asked().len();
+    load(browser, &url, json!({})).await?;
+    let after = server.asked();
+    ensure!(after.len() == before + 1, "a stored model was fetched again: {:?}", &after[before..]);
+    browser.generate(json!({"prompt": "Hello", "maxTokens": 4})).await?;
+    Ok(())
+}
+
+/// With `stream`, every worker fetches what it needs by ranges; a server without ranges is named.
+pub async fn streaming(browser: &Browser) -> Result<()> {
+    let model = shipped()?;
+    let same = model.clone();
+    let ranges = Server::start(Manner::Ranges, move |_| Some(model.clone()))?;
+    let whole = Server::start(Manner::Whole, move |_| Some(same.clone()))?;
+    browser.ready().await?;
+    for workers in [1, 2] {
+        let options = json!({"stream": true, "workers": workers});
+        let loaded = load(browser, &format!("'{}m.gguf'", ranges.address), options).await?;
+        ensure!(loaded["workers"] == workers, "{loaded}");
+        let outcome = browser.generate(json!({"prompt": "Hello", "temperature": 0, "maxTokens": 8})).await?;
+        ensure!(outcome["tokens"].as_u64().is_some(), "{outcome}");
+    }
+    let asked = ranges.asked();
+    ensure!(asked.iter().filter(|asked| asked.range.is_none()).count() == 2, "more than the lengths: {asked:?}");
+    let refused = load(browser, &format!("'{}m.gguf'", whole.address), json!({"stream": true})).await?;
+    ensure!(refused["error"].as_str().is_some_and(|text| text.contains("ranges")), "{refused}");
+    Ok(())
+}
+
+/// The parts of a split model: given together they are one model; missing ones are named; one address finds all.
+pub async fn split(browser: &Browser) -> Result<()> {
+    let Some(parts) = tests::stories260k::split_gguf(3) else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let name = |part: usize| format!("stories-{:05}-of-00003.gguf", part + 1);
+    let files = parts.iter().enumerate().map(|(part, bytes)| write(folder.path(), &name(part), bytes));
+    let mut files = files.collect::<Result<Vec<PathBuf>>>()?;
+    browser.ready().await?;
+    files.reverse();
+    give(browser, &files).await?;
+    for workers in [1, 2] {
+        let loaded = load(browser, "[...given.files]", json!({ "workers": workers })).await?;
+        ensure!(loaded["name"] == "stories260K", "{loaded}");
+        let outcome = browser.generate(json!({"prompt": "", "temperature": 0, "maxTokens": 64})).await?;
+        let text = outcome["text"].as_str().unwrap_or_default();
+        ensure!(text.len() > 100 && tests::stories260k::GREEDY_TEXT.starts_with(text), "{outcome}");
+    }
+    let refused = load(browser, "given.files[0]", json!({})).await?;
+    let words = refused["error"].as_str().unwrap_or_default();
+    ensure!(words.contains("-00001-of-00003") && words.contains("-00002-of-00003"), "missing parts: {refused}");
+
+    let server = Server::start(Manner::Ranges, move |path| {
+        let part = (0..3).find(|&part| path.trim_start_matches('/') == name(part))?;
+        Some(parts[part].clone())
+    })?;
+    let url = format!("'{}stories-00002-of-00003.gguf'", server.address);
+    for options in [json!({}), json!({"stream": true})] {
+        let loaded = load(browser, &url, options).await?;
+        ensure!(loaded["name"] == "stories260K", "{loaded}");
+    }
+    Ok(())
+}
+
+/// Unloading gives the memory back: after twenty models there is no more of it in use than after three.
+pub async fn unload(browser: &Browser) -> Result<()> {
+    browser.ready().await?;
+    browser.click("[data-testid=nav-models]").await?;
+    let mut early = 0;
+    for round in 0..20 {
+        load_shipped(browser, json!({"workers": 2})).await?;
+        browser.click("[data-testid=model-unload]").await?;
+        if round == 2 {
+            early = settled_memory(browser).await?;
+        }
+    }
+    let late = settled_memory(browser).await?;
+    eprintln!("the page's processes have {} MB after 3 models and {} MB after 20", early >> 20, late >> 20);
+    // Seventeen models that stay would be far more.
+    ensure!(late < early + (96 << 20), "memory grew from {early} to {late} bytes");
+    Ok(())
+}
+
+/// Resident memory once no worker is left.
+async fn settled_memory(browser: &Browser) -> Result<u64> {
+    let until = Instant::now() + Duration::from_secs(60);
+    while browser.threads("DedicatedWorker") > 0 {
+        ensure!(Instant::now() < until, "{} workers outlive their models", browser.threads("DedicatedWorker"));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(browser.renderer_memory())
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes)?;
+    Ok(path)
+}
+
+/// The model that the page starts with.
+fn shipped() -> Result<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("tests/ lies in the repository")?;
+    let catalog: Value = serde_json::from_str(&std::fs::read_to_string(root.join("models/catalog.json"))?)?;
+    let entry = catalog["models"].as_array().into_iter().flatten().find(|model| model["id"] == catalog["default"]);
+    let file = entry.and_then(|model| model["file"].as_str()).context("the catalog's default model has no file")?;
+    Ok(std::fs::read(root.join("models").join(file))?)
+}
+
+/// Puts files into `given.files` for the page's scripts.
+async fn give(browser: &Browser, files: &[PathBuf]) -> Result<()> {
+    let body = "const given = document.createElement('input');
+        Object.assign(given, {type: 'file', multiple: true, id: 'given'}); document.body.append(given)";
+    browser.script(body, vec![]).await?;
+    let names: Vec<_> = files.iter().map(|path| path.to_string_lossy()).collect();
+    browser.select("#given").await?.send_keys(&names.join("\n")).await?;
+    Ok(())
+}
+
+/// Loads what a piece of script names.
+async fn load(browser: &Browser, source: &str, options: Value) -> Result<Value> {
+    browser.script(&format!("return await window.rolellm.loadModel({source}, args[0])"), vec![options]).await
+}
+
+async fn load_shipped(browser: &Browser, options: Value) -> Result<Value> {
+    let body = "const shipped = await (await fetch('models/catalog.json')).json();
+        const file = shipped.models.find(model => model.id === shipped.default).file;
+        return await window.rolellm.loadModel('models/' + file, args[0])";
+    let model = browser.script(body, vec![options]).await?;
+    ensure!(model["name"].is_string(), "the shipped model does not load: {model}");
+    Ok(model)
+}

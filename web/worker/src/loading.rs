@@ -1,0 +1,186 @@
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+
+use decoder::{Alone, CacheType, Comm, Config, Gguf, Loader, Shard};
+use generate::{Generator, Outline};
+use protocol::{ErrorKind, Event, Failure, ModelInfo, Phase, RequestId, Source};
+use web_sys::{DedicatedWorkerGlobalScope, File};
+use web_time::{Duration, Instant};
+
+use crate::{
+    download::Downloader,
+    failure,
+    helpers::Helpers,
+    http,
+    part::{Part, PartReader},
+    post,
+    shared_comm::SharedComm,
+    split,
+    stop::Stop,
+    turn::Turn,
+};
+
+/// Bytes of tensors between two reports of progress.
+const REPORT: u64 = 1 << 20;
+/// How long the event loop waits at most: a wish to stop is among what it brings.
+const PATIENCE: Duration = Duration::from_millis(40);
+/// What does the arithmetic.
+const BACKEND: &str = if cfg!(target_feature = "relaxed-simd") {
+    "cpu relaxed-simd"
+} else if cfg!(target_feature = "simd128") {
+    "cpu simd128"
+} else {
+    "cpu"
+};
+
+/// What loading a model needs to know.
+pub struct Loading<'a> {
+    /// The request.
+    pub id: RequestId,
+    /// The worker.
+    pub scope: &'a DedicatedWorkerGlobalScope,
+    /// Lets messages in.
+    pub turn: &'a Turn,
+    /// May end it all.
+    pub stop: &'a Rc<Stop>,
+    /// How many workers shall share the model.
+    pub workers: u32,
+}
+
+/// A model whose header is read.
+pub struct Opened {
+    parts: Vec<Part>,
+    source: Vec<PartReader>,
+    gguf: Gguf,
+    /// Until the weights are there.
+    outline: Option<Outline>,
+    file_name: String,
+}
+
+/// A model that is ready; the helpers end with it.
+pub struct Loaded {
+    /// Holds this worker's shard.
+    pub generator: Generator,
+    helpers: Option<Helpers>,
+}
+
+impl Loading<'_> {
+    /// Downloads what must be downloaded and reads the header.
+    ///
+    /// # Errors
+    /// What is there is no model that this engine can run, or it cannot be fetched.
+    pub async fn open(&self, source: Source, files: &[File]) -> Result<Opened, Failure> {
+        let (parts, file_name) = match source {
+            Source::Url { url, stream } => {
+                let progress = |done, total| self.report(Phase::Download, done, total);
+                let downloader = Downloader { scope: self.scope, stop: self.stop, progress: &progress };
+                (downloader.parts(&url, stream).await?, http::file_name(&url).to_owned())
+            }
+            Source::Files => in_order(files)?,
+        };
+        let unreadable = |error: std::io::Error| Failure::new(ErrorKind::Other, error.to_string());
+        let mut source =
+            parts.iter().cloned().map(PartReader::new).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        let gguf = Gguf::read_parts(&mut source).map_err(|error| failure::from_load_error(&error))?;
+        let outline = Outline::from_gguf(&gguf).map_err(|error| failure::from_error(&error))?;
+        Ok(Opened { parts, source, gguf, outline: Some(outline), file_name })
+    }
+
+    /// Reads the weights, this worker's shard here and the others' in theirs, all at the same time.
+    ///
+    /// # Errors
+    /// A shard cannot be loaded, or a worker broke down.
+    pub async fn read(&self, opened: &mut Opened) -> Result<Loaded, Failure> {
+        let count = self.workers as usize;
+        let refuse = |error| failure::from_load_error(&error);
+        let mut loader = Loader::new(&opened.gguf, Shard::new(0, count)).map_err(refuse)?;
+        let (helpers, comm): (_, Box<dyn Comm>) = match count {
+            1 => (None, Box::new(Alone)),
+            _ => {
+                let (helpers, comm) = self.start_helpers(opened)?;
+                (Some(helpers), Box::new(comm))
+            }
+        };
+        let mut reported = 0;
+        let mut report = |(loaded, total): (u64, u64)| {
+            let (others, others_total) = helpers.as_ref().map_or((0, 0), Helpers::progress);
+            if loaded + others - reported >= REPORT {
+                reported = loaded + others;
+                self.report(Phase::Read, reported, Some(total + others_total));
+            }
+        };
+        let mut since = Instant::now();
+        while loader.step(&mut opened.source).map_err(refuse)?.is_continue() {
+            let progress = loader.progress();
+            report((progress.loaded, progress.total));
+            if since.elapsed() >= PATIENCE {
+                self.turn.pass().await?;
+                self.stop.check()?;
+                if let Some(Err(failure)) = helpers.as_ref().and_then(Helpers::outcome) {
+                    return Err(failure);
+                }
+                since = Instant::now();
+            }
+        }
+        let own = loader.progress();
+        let outline = opened.outline.take().ok_or_else(|| Failure::new(ErrorKind::Other, "a model is read once"))?;
+        let model = outline.with_weights(loader.finish());
+        if let Some(helpers) = &helpers {
+            let look = || {
+                report((own.loaded, own.total));
+                helpers.outcome()
+            };
+            self.stop.until(look).await??;
+        }
+        let generator = Generator::with_comm(Arc::new(model), comm, 0, CacheType::default());
+        Ok(Loaded { generator, helpers })
+    }
+
+    fn start_helpers(&self, opened: &Opened) -> Result<(Helpers, SharedComm), Failure> {
+        let count = self.workers as usize;
+        let config = Config::from_gguf(&opened.gguf).map_err(|error| failure::from_load_error(&error))?;
+        let capacity = decoder::comm_words(&config, count);
+        let (stop, scope) = (Rc::clone(self.stop), self.scope.clone());
+        let broken = move |failure: &Failure| post(&scope, &Event::Failed { id: None, failure: failure.clone() });
+        Helpers::start(self.scope, count, capacity, &opened.parts, move || stop.wake(), broken)
+    }
+
+    fn report(&self, phase: Phase, done: u64, total: Option<u64>) {
+        post(self.scope, &Event::Progress { id: self.id, phase, done, total });
+    }
+}
+
+impl Opened {
+    /// The facts of a model, for people.
+    pub fn describe(&self, loaded: &Loaded, started: Instant) -> ModelInfo {
+        let model = loaded.generator.model();
+        let mut elements_of_type = BTreeMap::<String, u64>::new();
+        for tensor in self.gguf.tensors().values() {
+            let elements = tensor.shape.iter().fold(1, |product: u64, &n| product.saturating_mul(n));
+            *elements_of_type.entry(tensor.dtype.to_string()).or_default() += elements;
+        }
+        let parameters = elements_of_type.values().sum();
+        let most = elements_of_type.into_iter().max_by_key(|&(_, elements)| elements);
+        let helpers = loaded.helpers.as_ref();
+        ModelInfo {
+            name: model.name().map_or_else(|| self.file_name.clone(), str::to_owned),
+            architecture: model.config().architecture.clone(),
+            parameters,
+            quantization: most.map(|(name, _)| name).unwrap_or_default(),
+            context: loaded.generator.context(),
+            bytes: self.parts.iter().map(Part::bytes).sum(),
+            weight_bytes: model.weights().memory_bytes() + helpers.map_or(0, Helpers::memory),
+            cache_bytes: loaded.generator.cache_bytes(),
+            workers: 1 + helpers.map_or(0, Helpers::count) as u32,
+            backend: BACKEND.to_owned(),
+            load_ms: started.elapsed().as_secs_f64() * 1e3,
+        }
+    }
+}
+
+/// The files of a model in the order of its parts, and the name of the first.
+fn in_order(files: &[File]) -> Result<(Vec<Part>, String), Failure> {
+    let names: Vec<String> = files.iter().map(File::name).collect();
+    let order = split::order(&names).map_err(|words| Failure::new(ErrorKind::InvalidRequest, words))?;
+    let parts = order.iter().map(|&index| Part::Blob(files[index].clone().into())).collect();
+    Ok((parts, names[order[0]].clone()))
+}

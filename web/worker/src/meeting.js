@@ -1,0 +1,78 @@
+// How the workers of one model meet, over one SharedArrayBuffer. In JavaScript, so that waiting costs the engine one
+// call a meeting and not one for every look at the memory.
+
+// Where the state lies, in words. Each on a cache line of its own, and the shared words behind.
+const ARRIVED = 0;
+const MEETING = 16;
+const BROKEN = 17;
+const HEADER = 32;
+// Looks at the memory before a worker goes to sleep: waking costs more than a short wait.
+const SPINS = 2000;
+// How long a sleep lasts at most, in milliseconds, where patience has an end.
+const NAP = 1000;
+
+// How large a buffer of this many shared words is, in bytes.
+export function sharedBytes(words) {
+  return (HEADER + words) * 4;
+}
+
+export class Meeting {
+  // `patience`: after so many milliseconds of waiting the others count as broken; it may be Infinity.
+  constructor(buffer, count, patience) {
+    this.state = new Int32Array(buffer, 0, HEADER);
+    this.words = new Uint32Array(buffer, HEADER * 4);
+    this.count = count;
+    this.patience = patience;
+  }
+
+  write(at, words) {
+    this.words.set(words, at);
+  }
+
+  read(at, words) {
+    words.set(this.words.subarray(at, at + words.length));
+  }
+
+  // Returns when all have come: true, or false where one of them broke down.
+  meet() {
+    const { state } = this;
+    // Read before BROKEN: whoever breaks the meeting sets BROKEN first, then MEETING.
+    const meeting = Atomics.load(state, MEETING);
+    if (Atomics.load(state, BROKEN)) return false;
+    if (Atomics.add(state, ARRIVED, 1) === this.count - 1) {
+      Atomics.store(state, ARRIVED, 0);
+      Atomics.add(state, MEETING, 1);
+      Atomics.notify(state, MEETING);
+      return true;
+    }
+    for (let spin = 0; spin < SPINS; spin++) {
+      if (Atomics.load(state, MEETING) !== meeting) return !Atomics.load(state, BROKEN);
+    }
+    const nap = this.patience === Infinity ? Infinity : NAP;
+    for (let waited = 0; Atomics.load(state, MEETING) === meeting; waited += nap) {
+      if (waited >= this.patience) {
+        this.break();
+        return false;
+      }
+      Atomics.wait(state, MEETING, meeting, nap);
+    }
+    return !Atomics.load(state, BROKEN);
+  }
+
+  // Ends everyone's wait, now and ever after.
+  break() {
+    Atomics.store(this.state, BROKEN, 1);
+    Atomics.add(this.state, MEETING, 1);
+    Atomics.notify(this.state, MEETING);
+  }
+
+  // Runs `work`; whatever is thrown, a trap of the module too, ends everyone's wait.
+  guard(work) {
+    try {
+      work();
+    } catch (error) {
+      this.break();
+      throw error;
+    }
+  }
+}

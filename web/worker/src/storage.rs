@@ -1,0 +1,173 @@
+//! The browser's own storage of files (OPFS), where downloaded models stay from visit to visit.
+
+use js_sys::{AsyncIterator, Reflect, Uint8Array};
+use sha2::{Digest, Sha256};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    DedicatedWorkerGlobalScope, File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
+    FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemSyncAccessHandle, StorageEstimate, StorageManager,
+};
+
+use crate::part::Remote;
+
+const FOLDER: &str = "models";
+/// Ends the name of a file that is not complete.
+const UNFINISHED: &str = ".part";
+
+/// The folder of models.
+pub struct Storage {
+    folder: FileSystemDirectoryHandle,
+    room: u64,
+}
+
+impl Storage {
+    /// `None` where the browser has no storage, or none here: as in some private windows.
+    pub async fn open(scope: &DedicatedWorkerGlobalScope) -> Option<Self> {
+        let storage: StorageManager = scope.navigator().storage();
+        let has_folders = storage.is_object() && has(&storage, "getDirectory");
+        if !has_folders {
+            return None;
+        }
+        let root: FileSystemDirectoryHandle = JsFuture::from(storage.get_directory()).await.ok()?.unchecked_into();
+        let create = FileSystemGetDirectoryOptions::new();
+        create.set_create(true);
+        let folder = JsFuture::from(root.get_directory_handle_with_options(FOLDER, &create)).await.ok()?;
+        let estimate: StorageEstimate = JsFuture::from(storage.estimate().ok()?).await.ok()?.unchecked_into();
+        let room = (estimate.get_quota()? - estimate.get_usage()?).max(0.0) as u64;
+        Some(Self { folder: folder.unchecked_into(), room })
+    }
+
+    /// Bytes that the browser would still take, when this was opened.
+    pub fn room(&self) -> u64 {
+        self.room
+    }
+
+    /// The complete file, if it is here.
+    pub async fn find(&self, remote: &Remote) -> Option<File> {
+        let handle = self.handle(&name(remote)?, false).await.ok()?;
+        let file: File = JsFuture::from(handle.get_file()).await.ok()?.unchecked_into();
+        (file.size() as u64 == remote.bytes).then_some(file)
+    }
+
+    /// Opens the file for writing behind what an earlier attempt left; what other states of the same address left, goes.
+    ///
+    /// # Errors
+    /// The browser refuses, or another page writes the same file.
+    pub async fn write(&self, remote: &Remote) -> Result<Unfinished, JsValue> {
+        let name = name(remote).ok_or("the server names no state of the file")?;
+        self.forget_others(&name).await;
+        let handle = self.handle(&format!("{name}{UNFINISHED}"), true).await?;
+        if !has(&handle, "createSyncAccessHandle") || !has(&handle, "move") {
+            return Err("this browser cannot write such files from a worker".into());
+        }
+        let access: FileSystemSyncAccessHandle =
+            JsFuture::from(handle.create_sync_access_handle()).await?.unchecked_into();
+        let mut unfinished = Unfinished { handle, access, name, written: 0 };
+        unfinished.written = unfinished.access.get_size()? as u64;
+        if unfinished.written >= remote.bytes {
+            unfinished.restart()?;
+        }
+        Ok(unfinished)
+    }
+
+    async fn handle(&self, name: &str, create: bool) -> Result<FileSystemFileHandle, JsValue> {
+        let options = FileSystemGetFileOptions::new();
+        options.set_create(create);
+        Ok(JsFuture::from(self.folder.get_file_handle_with_options(name, &options)).await?.unchecked_into())
+    }
+
+    async fn forget_others(&self, name: &str) {
+        let same_address = &name[..name.find('-').unwrap_or(name.len())];
+        for other in self.names().await.unwrap_or_default() {
+            if other.starts_with(same_address) && !other.starts_with(name) {
+                // One that another page has open stays.
+                let _ = JsFuture::from(self.folder.remove_entry(&other)).await;
+            }
+        }
+    }
+
+    async fn names(&self) -> Result<Vec<String>, JsValue> {
+        let keys: AsyncIterator = self.folder.keys();
+        let mut names = Vec::new();
+        loop {
+            let next = JsFuture::from(keys.next()?).await?;
+            match Reflect::get(&next, &"value".into())?.as_string() {
+                Some(name) => names.push(name),
+                None => return Ok(names),
+            }
+        }
+    }
+}
+
+/// A file that is being written; it gets its name when it is complete.
+pub struct Unfinished {
+    handle: FileSystemFileHandle,
+    access: FileSystemSyncAccessHandle,
+    name: String,
+    written: u64,
+}
+
+impl Unfinished {
+    /// Bytes that are there.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Begins anew.
+    ///
+    /// # Errors
+    /// The browser refuses.
+    pub fn restart(&mut self) -> Result<(), JsValue> {
+        self.written = 0;
+        self.access.truncate_with_u32(0)
+    }
+
+    /// Writes what comes next.
+    ///
+    /// # Errors
+    /// The browser has no more room.
+    pub fn push(&mut self, chunk: &Uint8Array) -> Result<(), JsValue> {
+        let options = FileSystemReadWriteOptions::new();
+        options.set_at(self.written as f64);
+        let written = self.access.write_with_js_u8_array_and_options(chunk, &options)?;
+        if written as u32 != chunk.length() {
+            return Err("the browser's storage took a part of it only".into());
+        }
+        self.written += u64::from(chunk.length());
+        Ok(())
+    }
+
+    /// The file, complete and under its name.
+    ///
+    /// # Errors
+    /// The browser refuses.
+    pub async fn finish(self) -> Result<File, JsValue> {
+        self.access.flush()?;
+        self.access.close();
+        let rename = Reflect::get(&self.handle, &"move".into())?.dyn_into::<js_sys::Function>()?;
+        JsFuture::from(js_sys::Promise::resolve(&rename.call1(&self.handle, &self.name.as_str().into())?)).await?;
+        Ok(JsFuture::from(self.handle.get_file()).await?.unchecked_into())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Else nobody could write the file as long as this worker lives; closing twice does no harm.
+        self.access.close();
+    }
+}
+
+/// The name of this very state of the file; a file whose state has no name might change unseen, and is not kept.
+fn name(remote: &Remote) -> Option<String> {
+    let short = |text: &str| {
+        let digest = Sha256::digest(text.as_bytes());
+        digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let state = format!("{} {}", remote.bytes, remote.validator.as_ref()?);
+    Some(format!("{}-{}.gguf", short(&remote.url), short(&state)))
+}
+
+fn has(object: &JsValue, name: &str) -> bool {
+    Reflect::has(object, &name.into()).unwrap_or_default()
+}
