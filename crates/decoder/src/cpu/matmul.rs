@@ -228,26 +228,26 @@ unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(first_panel: u
             let floats = record.add(8 * P * quad_bytes);
             let starts: [[I::Ints; 2]; T] = from_fn(|t| start::<I, F>(inputs[t], block));
             let mut dots: [[[I::Ints; 2]; T]; P] = [starts; P];
-            let mut quad = 0;
-            while quad < 8 {
-                let part = quad * F::SCALES / 8;
-                let mut partials = [[F::Dot::<I>::zero(); T]; P];
-                for _ in 0..format::quads_per_flush::<F>() {
-                    let weights: [_; P] = from_fn(|p| {
-                        let at = record.add((quad * P + p) * quad_bytes);
-                        at.cast::<<F::Dot<I> as Dot<I>>::Weights>().read_unaligned()
-                    });
-                    for t in 0..T {
-                        let input = F::Dot::<I>::input(inputs[t], 8 * block + quad);
-                        for p in 0..P {
-                            partials[p][t] = F::Dot::<I>::add(partials[p][t], weights[p], input);
+            for part in 0..F::SCALES {
+                let quads = part * 8 / F::SCALES..(part + 1) * 8 / F::SCALES;
+                for first_quad in quads.step_by(format::quads_per_flush::<F>()) {
+                    let mut partials = [[F::Dot::<I>::zero(); T]; P];
+                    for quad in first_quad..first_quad + format::quads_per_flush::<F>() {
+                        let weights: [_; P] = from_fn(|p| {
+                            let at = record.add((quad * P + p) * quad_bytes);
+                            at.cast::<<F::Dot<I> as Dot<I>>::Weights>().read_unaligned()
+                        });
+                        for t in 0..T {
+                            let input = F::Dot::<I>::input(inputs[t], 8 * block + quad);
+                            for p in 0..P {
+                                partials[p][t] = F::Dot::<I>::add(partials[p][t], weights[p], input);
+                            }
                         }
                     }
-                    quad += 1;
-                }
-                for t in 0..T {
-                    for p in 0..P {
-                        dots[p][t][part] = F::Dot::<I>::flush(dots[p][t][part], partials[p][t]);
+                    for t in 0..T {
+                        for p in 0..P {
+                            dots[p][t][part] = F::Dot::<I>::flush(dots[p][t][part], partials[p][t]);
+                        }
                     }
                 }
             }
