@@ -6,7 +6,7 @@ use crate::Error;
 /// How a text is split into words before they are merged, by the name in `tokenizer.ggml.pre`.
 ///
 /// Names, expressions and defaults are those of llama.cpp, whose ids ours must equal, also where it simplifies a model's own
-/// expression because its engine knows fewer classes.
+/// expression because its engine knows fewer classes, or does not find white space in a range of characters.
 pub struct PreTokenization {
     names: &'static [&'static str],
     /// Each splits the pieces that the ones before it left; what lies between two matches is a piece, too.
@@ -105,12 +105,12 @@ const QWEN_35: &[&str] = &[
 const DEEPSEEK_LLM: &[&str] = &[
     r"[\r\n]",
     r"\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
-    r"\s?[!-/:-~！-／：-～‘-‟　-。]+",
+    r"\s?[!-/:-~！-／：-～‘-‟　-。&&\S]+",
     r"\s+$",
-    r"[一-龥ࠀ-一가-퟿]+",
+    r"[一-龥ࠀ-一가-퟿&&\S]+",
     r"\p{N}+",
 ];
-const DEEPSEEK_CODER: &[&str] = &[r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[一-龥ࠀ-一가-퟿]+", r"\p{N}"];
+const DEEPSEEK_CODER: &[&str] = &[r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[一-龥ࠀ-一가-퟿&&\S]+", r"\p{N}"];
 const DEEPSEEK_3: &[&str] = &[
     r"\p{N}{1,3}",
     r"[一-龥぀-ゟ゠-ヿ]+",
