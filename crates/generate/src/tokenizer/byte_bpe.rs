@@ -27,7 +27,7 @@ impl ByteBpe {
         let failed = |error: tokenizers::Error| unusable(error.to_string());
         let merges = gguf.require("tokenizer.ggml.merges", Gguf::get_strings)?;
         let merges = merges.iter().map(|merge| pair(merge)).collect::<Result<_, _>>()?;
-        let ids: Vocab = vocabulary.pieces().map(|(text, id)| (text.to_owned(), id)).collect();
+        let ids: Vocab = vocabulary.texts.iter().cloned().zip(0..).collect();
         let model = BPE::builder().vocab_and_merges(ids, merges).ignore_merges(rule.whole_words);
         let model = model.build().map_err(failed)?;
         let mut steps = Vec::new();

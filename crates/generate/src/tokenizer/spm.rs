@@ -50,10 +50,12 @@ impl Spm {
         };
         let mut ids = HashMap::with_capacity(count);
         let mut bytes = vec![None; 256];
-        for (text, id) in vocabulary.pieces() {
-            match byte_value(text).filter(|_| vocabulary.kinds[id as usize] == Kind::Byte) {
-                Some(byte) => bytes[byte as usize] = Some(id),
-                None => drop(ids.insert(text.to_owned(), id)),
+        for ((id, text), kind) in (0..).zip(&vocabulary.texts).zip(&vocabulary.kinds) {
+            match (kind, byte_value(text)) {
+                // SentencePiece never merges text to these, so that "</" and "s>" stay apart.
+                (Kind::Control | Kind::Unknown, _) => {}
+                (Kind::Byte, Some(byte)) => bytes[byte as usize] = Some(id),
+                _ => drop(ids.insert(text.clone(), id)),
             }
         }
         Ok(Self { ids, scores, bytes, unknown })

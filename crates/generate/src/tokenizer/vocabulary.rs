@@ -30,6 +30,7 @@ const ENDS: &[&str] = &[
     "<|call|>",
     "<end_of_turn>",
     "<|endoftext|>",
+    "</s>",
     "<|eom_id|>",
     "<EOT>",
     "_<EOT>",
@@ -71,7 +72,7 @@ impl Vocabulary {
         };
         for (text, kind) in texts.iter().zip(&mut kinds) {
             // Converters have called control tokens anything; a message must not be able to spell one.
-            if is_end(text, *kind) || (*kind == Kind::UserDefined && looks_like_control(text)) {
+            if ENDS.contains(&text.as_str()) || (*kind == Kind::UserDefined && looks_like_control(text)) {
                 *kind = Kind::Control;
             }
         }
@@ -92,23 +93,8 @@ impl Vocabulary {
 
     /// Tokens that end a reply by their name.
     pub fn ends(&self) -> impl Iterator<Item = u32> {
-        let tokens = (0..).zip(self.texts.iter().zip(&self.kinds));
-        tokens.filter(|(_, (text, kind))| is_end(text, **kind)).map(|(id, _)| id)
+        (0..).zip(&self.texts).filter(|(_, text)| ENDS.contains(&text.as_str())).map(|(id, _)| id)
     }
-
-    /// Tokens that text may be made of, with their ids.
-    pub fn pieces(&self) -> impl Iterator<Item = (&str, u32)> {
-        let tokens = self.texts.iter().map(String::as_str).zip(0..);
-        tokens
-            .zip(&self.kinds)
-            .filter(|(_, kind)| !matches!(kind, Kind::Control | Kind::Unknown))
-            .map(|(token, _)| token)
-    }
-}
-
-fn is_end(text: &str, kind: Kind) -> bool {
-    // In HTML this ends struck text, and some vocabularies have it as an ordinary token.
-    ENDS.contains(&text) || (text == "</s>" && kind == Kind::Control)
 }
 
 fn looks_like_control(text: &str) -> bool {
