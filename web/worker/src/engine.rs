@@ -14,7 +14,7 @@ use web_time::{Duration, Instant};
 
 use crate::{
     failure,
-    helpers::worker_count,
+    helpers::Team,
     loading::{Loaded, Loading},
     stop::Stop,
     turn::Turn,
@@ -81,8 +81,8 @@ impl Engine {
         workers: Option<u32>,
     ) -> Result<ModelInfo, Failure> {
         let started = Instant::now();
-        let workers = worker_count(&self.scope, workers)?;
-        let loading = Loading { id, scope: &self.scope, turn: &self.turn, stop: &self.stop, workers };
+        let team = Team::new(&self.scope, workers)?;
+        let loading = Loading { id, scope: &self.scope, turn: &self.turn, stop: &self.stop, team };
         let mut opened = loading.open(source, &files).await?;
         // Only now is it worth giving up the model that is loaded.
         if self.loaded.take().is_some() {

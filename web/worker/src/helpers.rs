@@ -23,24 +23,43 @@ const PATIENCE: f64 = 30_000.0;
 /// More workers than this gain nothing: they share one memory.
 const MOST_BY_DEFAULT: u32 = 8;
 const MOST: u32 = 64;
+/// A worker with fewer bytes of weights than this is busier meeting the others than computing.
+const LEAST_SHARE: u64 = 2 << 20;
 
-/// How many workers shall share the arithmetic: as many as `wanted`, or as there are cores.
-///
-/// Without shared memory there is but one.
-///
-/// # Errors
-/// A number that makes no sense.
-pub fn worker_count(scope: &DedicatedWorkerGlobalScope, wanted: Option<u32>) -> Result<u32, Failure> {
-    if wanted.is_some_and(|count| !(1..=MOST).contains(&count)) {
-        let message = format!("workers must be a number from 1 to {MOST}");
-        return Err(Failure::new(ErrorKind::InvalidRequest, message));
+/// How many workers shall share a model.
+#[derive(Clone, Copy)]
+pub enum Team {
+    /// So many.
+    Exactly(u32),
+    /// As many as the model keeps busy, and no more than this.
+    AtMost(u32),
+}
+
+impl Team {
+    /// As the page wants it, or as this computer has cores. Without shared memory there is but one.
+    ///
+    /// # Errors
+    /// A number that makes no sense.
+    pub fn new(scope: &DedicatedWorkerGlobalScope, wanted: Option<u32>) -> Result<Self, Failure> {
+        if wanted.is_some_and(|count| !(1..=MOST).contains(&count)) {
+            let message = format!("workers must be a number from 1 to {MOST}");
+            return Err(Failure::new(ErrorKind::InvalidRequest, message));
+        }
+        let is_isolated = Reflect::get(scope, &"crossOriginIsolated".into()).is_ok_and(|isolated| isolated.is_truthy());
+        let has_workers = Reflect::has(scope, &"Worker".into()).unwrap_or_default();
+        if !(is_isolated && has_workers) {
+            return Ok(Self::Exactly(1));
+        }
+        Ok(wanted.map_or_else(|| Self::AtMost(cores(scope.navigator().hardware_concurrency())), Self::Exactly))
     }
-    let is_isolated = Reflect::get(scope, &"crossOriginIsolated".into()).is_ok_and(|isolated| isolated.is_truthy());
-    let has_workers = Reflect::has(scope, &"Worker".into()).unwrap_or_default();
-    if !(is_isolated && has_workers) {
-        return Ok(1);
+
+    /// How many workers share a model of this size.
+    pub fn size(self, bytes: u64) -> usize {
+        match self {
+            Self::Exactly(count) => count as usize,
+            Self::AtMost(count) => (count as usize).min(bytes.div_ceil(LEAST_SHARE) as usize).max(1),
+        }
     }
-    Ok(wanted.unwrap_or_else(|| cores(scope.navigator().hardware_concurrency())))
 }
 
 /// Physical cores, guessed from the logical ones: large processors run two threads on a core.

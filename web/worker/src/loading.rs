@@ -9,7 +9,7 @@ use web_time::{Duration, Instant};
 use crate::{
     download::Downloader,
     failure,
-    helpers::Helpers,
+    helpers::{Helpers, Team},
     http,
     part::{Part, PartReader},
     post,
@@ -42,8 +42,8 @@ pub struct Loading<'a> {
     pub turn: &'a Turn,
     /// May end it all.
     pub stop: &'a Rc<Stop>,
-    /// How many workers shall share the model.
-    pub workers: u32,
+    /// Who shall share the model.
+    pub team: Team,
 }
 
 /// A model whose header is read.
@@ -90,13 +90,13 @@ impl Loading<'_> {
     /// # Errors
     /// A shard cannot be loaded, or a worker broke down.
     pub async fn read(&self, opened: &mut Opened) -> Result<Loaded, Failure> {
-        let count = self.workers as usize;
+        let count = self.team.size(opened.bytes());
         let refuse = |error| failure::from_load_error(&error);
         let mut loader = Loader::new(&opened.gguf, Shard::new(0, count)).map_err(refuse)?;
         let (helpers, comm): (_, Box<dyn Comm>) = match count {
             1 => (None, Box::new(Alone)),
             _ => {
-                let (helpers, comm) = self.start_helpers(opened)?;
+                let (helpers, comm) = self.start_helpers(opened, count)?;
                 (Some(helpers), Box::new(comm))
             }
         };
@@ -135,8 +135,7 @@ impl Loading<'_> {
         Ok(Loaded { generator, helpers })
     }
 
-    fn start_helpers(&self, opened: &Opened) -> Result<(Helpers, SharedComm), Failure> {
-        let count = self.workers as usize;
+    fn start_helpers(&self, opened: &Opened, count: usize) -> Result<(Helpers, SharedComm), Failure> {
         let config = Config::from_gguf(&opened.gguf).map_err(|error| failure::from_load_error(&error))?;
         let capacity = decoder::comm_words(&config, count);
         let (stop, scope) = (Rc::clone(self.stop), self.scope.clone());
@@ -150,6 +149,10 @@ impl Loading<'_> {
 }
 
 impl Opened {
+    fn bytes(&self) -> u64 {
+        self.parts.iter().map(Part::bytes).sum()
+    }
+
     /// The facts of a model, for people.
     pub fn describe(&self, loaded: &Loaded, started: Instant) -> ModelInfo {
         let model = loaded.generator.model();
@@ -167,7 +170,7 @@ impl Opened {
             parameters,
             quantization: most.map(|(name, _)| name).unwrap_or_default(),
             context: loaded.generator.context(),
-            bytes: self.parts.iter().map(Part::bytes).sum(),
+            bytes: self.bytes(),
             weight_bytes: model.weights().memory_bytes() + helpers.map_or(0, Helpers::memory),
             cache_bytes: loaded.generator.cache_bytes(),
             workers: 1 + helpers.map_or(0, Helpers::count) as u32,
