@@ -1,6 +1,6 @@
 //! How the engine loads models and shares them among workers, seen from the page.
 
-use crate::driver::Browser;
+use browser::Browser;
 use crate::server::{self, Manner, Server};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};

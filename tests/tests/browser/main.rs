@@ -1,12 +1,11 @@
 //! The page in headless Chromium, as a visitor uses it. `cargo xtask test` serves it and sets `ROLELLM_PAGE`.
 
-mod driver;
 mod engine;
 mod server;
 mod visit;
 
 use anyhow::Result;
-use driver::Browser;
+use browser::Browser;
 
 /// Runs `visit` in a fresh browser window of this width; without a served page there is nothing to look at.
 fn in_browser(width: u32, visit: impl AsyncFnOnce(&Browser) -> Result<()>) {

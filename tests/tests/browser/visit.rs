@@ -1,7 +1,7 @@
 //! What visitors do, and what the page must show them.
 
-use crate::driver::Browser;
 use anyhow::{Context, Result, bail, ensure};
+use browser::Browser;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! One Chromium under one chromedriver, each on ports and folders of its own.
+//! Headless Chromium for tests and measurements: windows, scripts, window.rolellm. Knows chromedriver; never models or kernels.
 
 use anyhow::{Context, Result, bail};
 use fantoccini::elements::Element;
@@ -6,13 +6,16 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// How long anything on the page may take before the test gives up; no test measures speed by it.
+/// How long anything on the page may take before the caller gives up; nothing measures speed by it.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// The same for scripts, which may wait for a model.
+const SCRIPT_PATIENCE: Duration = Duration::from_secs(120);
 
-/// A browser window with the page open.
+/// One Chromium under one chromedriver, each on ports and folders of its own, with a page open.
 pub struct Browser {
     client: Client,
     driver: Child,
@@ -22,7 +25,18 @@ pub struct Browser {
 
 impl Browser {
     /// Opens `page` in a new window of this width.
+    ///
+    /// # Errors
+    /// chromedriver or Chromium are missing or do not answer, or the page cannot be reached.
     pub async fn open(page: &str, width: u32) -> Result<Browser> {
+        Browser::open_for(page, width, SCRIPT_PATIENCE).await
+    }
+
+    /// As [`Browser::open`], where a script may take this long.
+    ///
+    /// # Errors
+    /// As [`Browser::open`].
+    pub async fn open_for(page: &str, width: u32, patience: Duration) -> Result<Browser> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -31,7 +45,7 @@ impl Browser {
             .spawn()
             .context("cannot start chromedriver; `cargo xtask setup` installs it")?;
         let profile = tempfile::tempdir()?;
-        let client = connect(port, width, profile.path()).await?;
+        let client = connect(port, width, patience, profile.path()).await?;
         let browser = Browser { client, driver, page: page.to_string(), _profile: profile };
         browser.client.goto(page).await?;
         Ok(browser)
@@ -43,6 +57,9 @@ impl Browser {
     }
 
     /// Goes to another address.
+    ///
+    /// # Errors
+    /// It cannot be reached.
     pub async fn goto(&self, address: &str) -> Result<()> {
         Ok(self.client.goto(address).await?)
     }
@@ -170,7 +187,7 @@ impl Browser {
         self.script("return await window.rolellm.generate(args[0])", vec![request]).await
     }
 
-    /// What the page shows, for a failed test.
+    /// What the page shows, for a failure's message.
     pub async fn report(&self) -> String {
         let text = self.client.execute("return document.body.innerText", vec![]).await.unwrap_or_default();
         format!("the page showed:\n{}", text.as_str().unwrap_or("nothing"))
@@ -178,11 +195,11 @@ impl Browser {
 }
 
 /// A file of /proc; empty where the process has just ended.
-fn read(path: impl AsRef<std::path::Path>) -> String {
+fn read(path: impl AsRef<Path>) -> String {
     std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
-async fn connect(port: u16, width: u32, profile: &std::path::Path) -> Result<Client> {
+async fn connect(port: u16, width: u32, patience: Duration, profile: &Path) -> Result<Client> {
     let arguments = [
         "--headless=new",
         "--no-sandbox",
@@ -203,7 +220,7 @@ async fn connect(port: u16, width: u32, profile: &std::path::Path) -> Result<Cli
     if width < 500 {
         options["mobileEmulation"] = json!({ "deviceMetrics": { "width": width, "height": 780, "pixelRatio": 2.0 } });
     }
-    let capabilities = json!({ "goog:chromeOptions": options, "timeouts": { "script": 120_000 } });
+    let capabilities = json!({ "goog:chromeOptions": options, "timeouts": { "script": patience.as_millis() } });
     let Value::Object(capabilities) = capabilities else { unreachable!("written as an object above") };
     let address = format!("http://127.0.0.1:{port}");
     let mut last = None;
