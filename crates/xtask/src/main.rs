@@ -1,5 +1,6 @@
-//! Every chore of this repository: setup, build, serve, test, tidy. Knows tools and processes; never models.
+//! Every chore of this repository: setup, build, serve, test, bench, tidy. Knows tools and processes; never models.
 
+mod bench;
 mod corpus;
 mod page;
 mod process;
@@ -39,6 +40,11 @@ enum Chore {
     Setup,
     /// Runs every check: formatting, clippy, native tests, wasm tests, the page in headless Chromium
     Test,
+    /// Measures speed, ours beside others'
+    Bench {
+        #[command(subcommand)]
+        subject: bench::Subject,
+    },
     /// Checks the repository's own rules
     Tidy,
     /// Turns the public text sets in a folder into training files
@@ -82,6 +88,7 @@ fn main() -> Result<()> {
         Chore::Build => page::build(&root),
         Chore::Setup => tools::Tools::find_or_install(tools::Wanted::Tests).map(|_| ()),
         Chore::Test => verify::all(&root),
+        Chore::Bench { subject } => bench::run(&root, subject),
         Chore::Tidy => tidy::run(&root),
         Chore::Corpus { from, out } => corpus::convert(&from, &out),
         Chore::RoleChats { data, out, copies, most, seed } => role_chats::write(&data, &out, copies, most, seed),

@@ -19,18 +19,22 @@ const HEADERS: [(&str, &str); 5] = [
 /// Serves a folder until the process ends. With port 0 the system chooses one; the address is printed on stdout.
 pub fn run(folder: &Path, port: u16) -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
-        let (address, server) = start(folder, port).await?;
+        let (address, server) = start(folder, port, Router::new()).await?;
         announce(&address);
         server.await
     })
 }
 
-/// Binds the port and returns the address with the server that answers there.
-pub async fn start(folder: &Path, port: u16) -> Result<(String, impl Future<Output = Result<()>> + use<>)> {
+/// Binds the port and returns the address with the server that answers there; `more` is served beside the folder.
+pub async fn start(
+    folder: &Path,
+    port: u16,
+    more: Router,
+) -> Result<(String, impl Future<Output = Result<()>> + use<>)> {
     if !folder.join("index.html").exists() {
         bail!("there is no page in {}; build it with `cargo xtask build`", folder.display());
     }
-    let mut router = Router::new().fallback_service(ServeDir::new(folder));
+    let mut router = more.fallback_service(ServeDir::new(folder));
     for (name, value) in HEADERS {
         let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
         router = router.layer(SetResponseHeaderLayer::overriding(name, value));

@@ -152,7 +152,8 @@ fn binaryen() -> Result<PathBuf> {
     Ok(wasm_opt)
 }
 
-fn browser() -> Result<()> {
+/// Chromium and its driver.
+pub fn browser() -> Result<()> {
     if output(&mut command("chromedriver", "--version")).is_none()
         || output(&mut command("chromium", "--version")).is_none()
     {

@@ -56,7 +56,7 @@ fn wasm_tests(root: &Path, tools: &Tools) -> Result<()> {
 /// The page in a real browser, against this repository's own server.
 fn browser_tests(root: &Path) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
-    let (address, server) = runtime.block_on(serve::start(&root.join("dist"), 0))?;
+    let (address, server) = runtime.block_on(serve::start(&root.join("dist"), 0, axum::Router::new()))?;
     runtime.spawn(server);
     let mut test = command(env!("CARGO"), "test --locked -p tests --test browser -- --test-threads=1 --nocapture");
     run(test.current_dir(root).env("ROLELLM_PAGE", address))

@@ -1,0 +1,224 @@
+//! Raw results as JSON lines, and the table made of them.
+
+use super::engine::{Engine, Reading, Sample};
+use super::load::{self, Others};
+use super::models::Model;
+use super::{llama_cpp, machine};
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// One run's results.
+pub struct Report {
+    lines: File,
+    table: PathBuf,
+    rows: Vec<Row>,
+    heading: String,
+    /// What is not in the table, and why.
+    absent: Vec<String>,
+    tokens: [usize; 2],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Measure {
+    Prefill,
+    Decode,
+}
+
+/// One measured time.
+#[derive(Serialize)]
+struct Row {
+    model: String,
+    bytes: u64,
+    engine: String,
+    threads: usize,
+    about: String,
+    repetition: usize,
+    measure: Measure,
+    tokens: usize,
+    ms: f64,
+    tokens_per_second: f64,
+    load_ms: Option<f64>,
+    others: Option<Others>,
+    /// Others left the engine its cores.
+    clean: bool,
+}
+
+/// A cell of the table.
+struct Cell {
+    median: f64,
+    least: f64,
+    most: f64,
+    clean: usize,
+}
+
+impl Report {
+    /// An empty report in this folder.
+    pub fn create(folder: &Path, name: &str, prefill: usize, decode: usize, absent: Vec<String>) -> Result<Report> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let lines = File::create(folder.join(format!("{name}.jsonl")))?;
+        let table = folder.join(format!("{name}.md"));
+        let browser = machine::chromium().unwrap_or_else(|| "no Chromium".to_string());
+        let heading = format!("{}, {}, {} cores, {browser}", machine::today(), machine::processor(), load::cores());
+        eprintln!("{heading}");
+        for word in &absent {
+            eprintln!("left out: {word}");
+        }
+        Ok(Report { lines, table, rows: Vec::new(), heading, absent, tokens: [prefill, decode] })
+    }
+
+    /// Keeps what an engine did.
+    pub fn add(&mut self, model: &Model, engine: &dyn Engine, repetition: usize, sample: &Sample) -> Result<()> {
+        for (measure, reading) in [(Measure::Prefill, &sample.prefill), (Measure::Decode, &sample.decode)] {
+            let row = row(model, engine, repetition, sample, measure, reading);
+            writeln!(self.lines, "{}", serde_json::to_string(&row)?)?;
+            self.rows.push(row);
+        }
+        let others = sample.prefill.others.zip(sample.decode.others);
+        let others = others.map_or(String::new(), |(a, b)| format!(", others {:.2} and {:.2} cores", a.cores, b.cores));
+        eprintln!(
+            "{} {} {}×: {:.1} / {:.1} tokens/s{others}",
+            model.name,
+            engine.name(),
+            engine.threads(),
+            sample.prefill.rate(),
+            sample.decode.rate()
+        );
+        Ok(())
+    }
+
+    /// Says why an engine is not in the table.
+    pub fn give_up(&mut self, model: &Model, engine: &dyn Engine, error: &anyhow::Error) {
+        let word = format!("{} on {}, {} threads: {error:#}", engine.name(), model.name, engine.threads());
+        eprintln!("left out: {word}");
+        self.absent.push(word);
+    }
+
+    /// Writes and prints the table.
+    pub fn finish(mut self) -> Result<()> {
+        self.note_equal_builds();
+        let table = self.render();
+        std::fs::write(&self.table, &table).with_context(|| format!("cannot write {}", self.table.display()))?;
+        print(&table);
+        eprintln!("written to {}, and the raw results beside it", self.table.display());
+        Ok(())
+    }
+
+    /// A page that takes no `relaxedSimd` measures the same build twice.
+    fn note_equal_builds(&mut self) {
+        let of = |name: &str| self.rows.iter().find(|row| row.engine.contains(name)).map(|row| row.about.clone());
+        if let (Some(relaxed), Some(plain)) = (of("relaxed SIMD"), of("plain SIMD"))
+            && relaxed == plain
+        {
+            self.absent.push(format!("the page called both its builds \"{plain}\": they may be the same"));
+        }
+    }
+
+    fn render(&self) -> String {
+        let mut text = format!("# Tokens per second, {}\n", self.heading);
+        let models = distinct(self.rows.iter().map(|row| row.model.as_str()));
+        for model in models {
+            self.render_model(&mut text, model);
+        }
+        text.push_str("\nMedian (least to most) of the repetitions in which others left the engine its cores; ");
+        text.push_str("with ~, of all of them, because there was none such.\n");
+        if !self.absent.is_empty() {
+            text.push_str("\nNot in the table:\n\n");
+            for word in &self.absent {
+                let _ = writeln!(text, "- {word}");
+            }
+        }
+        text
+    }
+
+    fn render_model(&self, text: &mut String, model: &str) {
+        let rows: Vec<&Row> = self.rows.iter().filter(|row| row.model == model).collect();
+        let [prefill, decode] = self.tokens;
+        let _ = writeln!(text, "\n## {model}, {:.1} MB\n", rows[0].bytes as f64 / 1e6);
+        let _ = writeln!(text, "| engine | threads | prefill {prefill} | decode {decode} | of llama.cpp |");
+        text.push_str("|---|---|---|---|---|\n");
+        for threads in distinct(rows.iter().map(|row| row.threads)) {
+            let of = |engine: &str, measure| cell(&rows, engine, threads, measure);
+            for engine in distinct(rows.iter().filter(|row| row.threads == threads).map(|row| row.engine.as_str())) {
+                let cells = [Measure::Prefill, Measure::Decode]
+                    .map(|measure| (of(engine, measure), of(llama_cpp::NAME, measure)));
+                let ratios = cells.each_ref().map(|(ours, theirs)| ratio(ours.as_ref(), theirs.as_ref()));
+                let [prefill, decode] = cells.map(|(cell, _)| cell.map_or_else(|| "–".to_string(), |cell| cell.show()));
+                let _ = writeln!(text, "| {engine} | {threads} | {prefill} | {decode} | {} |", ratios.join(" / "));
+            }
+        }
+    }
+}
+
+impl Cell {
+    fn show(&self) -> String {
+        let places = if self.median < 100.0 { 1 } else { 0 };
+        let mark = if self.clean == 0 { "~" } else { "" };
+        format!("{mark}{:.places$} ({:.places$} to {:.places$})", self.median, self.least, self.most)
+    }
+}
+
+fn row(
+    model: &Model,
+    engine: &dyn Engine,
+    repetition: usize,
+    sample: &Sample,
+    measure: Measure,
+    reading: &Reading,
+) -> Row {
+    Row {
+        model: model.name.clone(),
+        bytes: model.bytes,
+        engine: engine.name(),
+        threads: engine.threads(),
+        about: sample.about.clone(),
+        repetition,
+        measure,
+        tokens: reading.tokens,
+        ms: reading.ms,
+        tokens_per_second: reading.rate(),
+        load_ms: sample.load_ms,
+        others: reading.others,
+        clean: reading.others.is_none_or(|others| others.left_alone(engine.threads())),
+    }
+}
+
+fn cell(rows: &[&Row], engine: &str, threads: usize, measure: Measure) -> Option<Cell> {
+    let of = |row: &&&Row| row.engine == engine && row.threads == threads && row.measure == measure;
+    let all: Vec<&&Row> = rows.iter().filter(of).collect();
+    let clean = all.iter().filter(|row| row.clean).count();
+    let kept = all.iter().filter(|row| clean == 0 || row.clean);
+    let mut rates: Vec<f64> = kept.map(|row| row.tokens_per_second).collect();
+    rates.sort_by(f64::total_cmp);
+    let (least, most) = (*rates.first()?, *rates.last()?);
+    let middle = rates.len() / 2;
+    let median = if rates.len() % 2 == 1 { rates[middle] } else { (rates[middle - 1] + rates[middle]) / 2.0 };
+    Some(Cell { median, least, most, clean })
+}
+
+fn ratio(ours: Option<&Cell>, theirs: Option<&Cell>) -> String {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) => format!("{:.2}", ours.median / theirs.median),
+        _ => "–".to_string(),
+    }
+}
+
+/// Each value once, in the order of its first appearance.
+fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut found = Vec::new();
+    for value in values {
+        if !found.contains(&value) {
+            found.push(value);
+        }
+    }
+    found
+}
+
+#[expect(clippy::print_stdout, reason = "the table is this command's result")]
+fn print(table: &str) {
+    print!("{table}");
+}
