@@ -70,7 +70,7 @@ impl Browser {
             .processes()
             .into_iter()
             .flat_map(|process| std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten());
-        threads.filter(|thread| read(&thread.path().join("comm")).trim_end().starts_with(name)).count()
+        threads.filter(|thread| read(thread.path().join("comm")).trim_end().starts_with(name)).count()
     }
 
     /// Resident memory of the processes that run pages, in bytes.

@@ -25,6 +25,10 @@ pub fn all(root: &Path) -> Result<()> {
         run(&mut cargo("build --quiet --locked --bins -p chat -p training -p export -p evaluation"))
     })?;
     steps.step("tests, native", || run(&mut cargo("test --quiet --locked --workspace --exclude page")))?;
+    steps.step("fuzzing of model files", || {
+        let mut fuzz = cargo("test --quiet --locked -p decoder --test fuzz");
+        run(fuzz.env("FUZZ_SECONDS", "120"))
+    })?;
     steps.step("clippy, wasm", || {
         let mut clippy = tools.wasm.cargo(root, "clippy", Simd::Plain);
         run(clippy.args(["--quiet", "--profile", "web", "-p", "page", "-p", "engine", "--", "-D", "warnings"]))

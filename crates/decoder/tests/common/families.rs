@@ -101,22 +101,52 @@ pub fn models() -> Vec<(String, TinyModel)> {
     models
 }
 
+/// A few kilobytes of each family, with metadata of every kind.
+pub fn seeds() -> Vec<(String, TinyModel)> {
+    let types = [GgmlDType::F32, GgmlDType::Q4_0, GgmlDType::Q8_0, GgmlDType::Q5_1, GgmlDType::F16];
+    let texts = ["a", "b", "\u{2581}c"].map(|text| Value::String(text.into())).to_vec();
+    FAMILIES
+        .into_iter()
+        .zip(types)
+        .map(|(family, dtype)| {
+            let family = Family { heads: 2, kv_heads: 1, head_dim: 16, rotated: 16, ..family };
+            let model = shaped(family, dtype, Shape { width: 32, hidden: 32, vocab: 4, blocks: 1 });
+            let model = model.set("tokenizer.ggml.tokens", Value::Array(texts.clone()));
+            let model = model.set("tokenizer.ggml.scores", Value::Array(vec![Value::F32(0.5); 3]));
+            let model = model.set("tokenizer.ggml.token_type", Value::Array(vec![Value::I32(1); 3]));
+            (family.name.to_owned(), model.set("general.alignment", Value::U32(32)))
+        })
+        .collect()
+}
+
 /// The prompt that all of them are given.
 pub fn prompt() -> Vec<u32> {
     super::tokens(70, VOCAB as u32)
 }
 
+#[derive(Clone, Copy)]
+struct Shape {
+    width: usize,
+    hidden: usize,
+    vocab: usize,
+    blocks: usize,
+}
+
 fn model(family: Family, dtype: GgmlDType) -> TinyModel {
+    shaped(family, dtype, Shape { width: WIDTH, hidden: HIDDEN, vocab: VOCAB, blocks: BLOCKS })
+}
+
+fn shaped(family: Family, dtype: GgmlDType, shape: Shape) -> TinyModel {
     let key = |key: &str| format!("{}.{key}", family.architecture);
     let size = |name: &str, n: usize| (key(name), Value::U32(n as u32));
     let metadata = vec![
         ("general.architecture".to_owned(), Value::String(family.architecture.into())),
         ("tokenizer.ggml.model".to_owned(), Value::String("no_vocab".into())),
-        size("vocab_size", VOCAB),
+        size("vocab_size", shape.vocab),
         size("context_length", 256),
-        size("embedding_length", WIDTH),
-        size("block_count", BLOCKS),
-        size("feed_forward_length", HIDDEN),
+        size("embedding_length", shape.width),
+        size("block_count", shape.blocks),
+        size("feed_forward_length", shape.hidden),
         size("attention.head_count", family.heads),
         size("attention.head_count_kv", family.kv_heads),
         size("attention.key_length", family.head_dim),
@@ -125,27 +155,30 @@ fn model(family: Family, dtype: GgmlDType) -> TinyModel {
         (key("rope.freq_base"), Value::F32(10_000.0)),
         (key("attention.layer_norm_rms_epsilon"), Value::F32(1e-5)),
     ];
-    let mut tensors =
-        vec![("token_embd.weight".to_owned(), vec![VOCAB, WIDTH]), ("output_norm.weight".to_owned(), vec![WIDTH])];
+    let mut tensors = vec![
+        ("token_embd.weight".to_owned(), vec![shape.vocab, shape.width]),
+        ("output_norm.weight".to_owned(), vec![shape.width]),
+    ];
     if !family.tied {
-        tensors.push(("output.weight".to_owned(), vec![VOCAB, WIDTH]));
+        tensors.push(("output.weight".to_owned(), vec![shape.vocab, shape.width]));
     }
-    for block in 0..BLOCKS {
+    for block in 0..shape.blocks {
         let mut add = |name: &str, shape: &[usize]| tensors.push((format!("blk.{block}.{name}"), shape.to_vec()));
-        add_block(family, &mut add);
+        add_block(family, shape, &mut add);
     }
     TinyModel { dtype, metadata, tensors }
 }
 
-fn add_block(family: Family, add: &mut dyn FnMut(&str, &[usize])) {
+fn add_block(family: Family, shape: Shape, add: &mut dyn FnMut(&str, &[usize])) {
+    let Shape { width, hidden, .. } = shape;
     let (queries, keys) = (family.heads * family.head_dim, family.kv_heads * family.head_dim);
-    add("attn_norm.weight", &[WIDTH]);
+    add("attn_norm.weight", &[width]);
     let products = match family.fused_attention {
         true => vec![("attn_qkv", queries + 2 * keys)],
         false => vec![("attn_q", queries), ("attn_k", keys), ("attn_v", keys)],
     };
     for (name, rows) in products {
-        add(&format!("{name}.weight"), &[rows, WIDTH]);
+        add(&format!("{name}.weight"), &[rows, width]);
         if family.biases {
             add(&format!("{name}.bias"), &[rows]);
         }
@@ -154,17 +187,17 @@ fn add_block(family: Family, add: &mut dyn FnMut(&str, &[usize])) {
         add("attn_q_norm.weight", &[family.head_dim]);
         add("attn_k_norm.weight", &[family.head_dim]);
     }
-    add("attn_output.weight", &[WIDTH, queries]);
-    add("ffn_norm.weight", &[WIDTH]);
+    add("attn_output.weight", &[width, queries]);
+    add("ffn_norm.weight", &[width]);
     if family.fused_gate {
-        add("ffn_up.weight", &[2 * HIDDEN, WIDTH]);
+        add("ffn_up.weight", &[2 * hidden, width]);
     } else {
-        add("ffn_gate.weight", &[HIDDEN, WIDTH]);
-        add("ffn_up.weight", &[HIDDEN, WIDTH]);
+        add("ffn_gate.weight", &[hidden, width]);
+        add("ffn_up.weight", &[hidden, width]);
     }
-    add("ffn_down.weight", &[WIDTH, HIDDEN]);
+    add("ffn_down.weight", &[width, hidden]);
     if family.post_norms {
-        add("post_attention_norm.weight", &[WIDTH]);
-        add("post_ffw_norm.weight", &[WIDTH]);
+        add("post_attention_norm.weight", &[width]);
+        add("post_ffw_norm.weight", &[width]);
     }
 }
