@@ -112,7 +112,9 @@ impl Rounded {
     fn set_block(&mut self, block: usize, values: &[f32; SUB], inverse: f32) -> i32 {
         let mut rounded = [0i32; SUB];
         for (rounded, value) in rounded.iter_mut().zip(values) {
-            *rounded = ((value * inverse + ROUNDER).to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
+            // What is no number becomes any byte, and the sums are those of the bytes.
+            *rounded =
+                ((value * inverse + ROUNDER).to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32) as i8 as i32;
         }
         let bytes = &mut self.bytes[block * SUB..][..SUB];
         for (byte, rounded) in bytes.iter_mut().zip(rounded) {
@@ -124,11 +126,10 @@ impl Rounded {
                 *words = [four[0] as i16, four[2] as i16, four[1] as i16, four[3] as i16];
             }
         }
-        let half = |values: &[i32]| values.iter().fold(0i32, |sum, value| sum.wrapping_add(*value));
-        let (low, high) = (half(&rounded[..16]), half(&rounded[16..]));
-        self.sums[2 * block] = low.wrapping_neg();
-        self.sums[2 * block + 1] = high.wrapping_neg();
-        low.wrapping_add(high)
+        let (low, high) = (rounded[..16].iter().sum::<i32>(), rounded[16..].iter().sum::<i32>());
+        self.sums[2 * block] = -low;
+        self.sums[2 * block + 1] = -high;
+        low + high
     }
 
     pub fn rows(&self) -> usize {
