@@ -82,12 +82,13 @@ unsafe fn stream<I: Isa, F: Format>(panel: *const u8, columns: usize, input: Inp
         let unit_bytes = format::unit_bytes::<F>() * I::LANES;
         for index in 0..columns / (SUB * F::SUBS) {
             let unit = panel.add(index * unit_bytes);
-            for line in (0..unit_bytes).step_by(64) {
-                I::prefetch(unit.wrapping_add(AHEAD + line));
-            }
             let header = format::header::<I, F>(unit);
             for sub in 0..F::SUBS {
                 let block = index * F::SUBS + sub;
+                let share = unit_bytes / F::SUBS;
+                for line in (0..share).step_by(64) {
+                    I::prefetch(unit.wrapping_add(AHEAD + sub * share + line));
+                }
                 let dots = stream_block::<I, F>(unit, sub, input, block);
                 let scales = from_fn(|part| format::scale::<I, F>(header, unit, sub, part % F::SCALES));
                 let min = format::min::<I, F>(header, unit, sub);
