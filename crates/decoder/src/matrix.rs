@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 use crate::{
     LoadError, TensorType,
-    cpu::{self, Activations, Cpu, Format, Job, Rounding, Scratch},
+    cpu::{self, Activations, Cpu, Format, Job, Lines, Rounding, Scratch},
 };
 
 /// Activation rows, as they are and rounded to 8 bits.
@@ -138,7 +138,7 @@ impl Matrix {
 
 /// Quantized rows in the kernels' own layout: see [`cpu::Format`].
 struct Packed<F> {
-    bytes: Vec<u8>,
+    bytes: Lines,
     /// Rows that came before the last panel was full.
     rows: usize,
     cpu: Cpu,
@@ -151,16 +151,15 @@ impl<F: Format> Packed<F> {
     }
 
     fn with_capacity(rows: usize, columns: usize, cpu: Cpu) -> Option<Self> {
-        let mut bytes = Vec::new();
         let panels = rows.div_ceil(cpu.lanes());
-        bytes.try_reserve_exact(panels.checked_mul(Self::panel_bytes(columns, cpu))?).ok()?;
+        let bytes = Lines::with_capacity(panels.checked_mul(Self::panel_bytes(columns, cpu))?)?;
         Some(Self { bytes, rows: 0, cpu, format: PhantomData })
     }
 }
 
 impl<F: Format> Storage for Packed<F> {
     fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.as_slice().len()
     }
 
     fn push(&mut self, rows: &[u8], columns: usize) -> bool {
@@ -168,14 +167,12 @@ impl<F: Format> Storage for Packed<F> {
         let unit_bytes = cpu::unit_bytes::<F>() * lanes;
         for row in rows.chunks_exact(columns / (cpu::SUB * F::SUBS) * F::BLOCK_BYTES) {
             let lane = self.rows % lanes;
-            if lane == 0 {
-                if self.bytes.try_reserve(panel_bytes).is_err() {
-                    return false;
-                }
-                self.bytes.resize(self.bytes.len() + panel_bytes, 0);
+            if lane == 0 && !self.bytes.grow(panel_bytes) {
+                return false;
             }
-            let start = self.bytes.len() - panel_bytes;
-            let units = self.bytes[start..].chunks_exact_mut(unit_bytes);
+            let bytes = self.bytes.as_mut_slice();
+            let start = bytes.len() - panel_bytes;
+            let units = bytes[start..].chunks_exact_mut(unit_bytes);
             for (block, unit) in row.chunks_exact(F::BLOCK_BYTES).zip(units) {
                 cpu::pack::<F>(block, unit, (lane, lanes), self.cpu.bias());
             }
@@ -187,7 +184,7 @@ impl<F: Format> Storage for Packed<F> {
     fn dequantize_row(&self, row: usize, out: &mut [f32]) {
         let lanes = self.cpu.lanes();
         let panel_bytes = Self::panel_bytes(out.len(), self.cpu);
-        let panel = &self.bytes[row / lanes * panel_bytes..][..panel_bytes];
+        let panel = &self.bytes.as_slice()[row / lanes * panel_bytes..][..panel_bytes];
         let units = panel.chunks_exact(cpu::unit_bytes::<F>() * lanes);
         for (unit, out) in units.zip(out.chunks_exact_mut(cpu::SUB * F::SUBS)) {
             cpu::unpack_lane::<F>(unit, (row % lanes, lanes), self.cpu.bias(), out);
@@ -200,7 +197,7 @@ impl<F: Format> Storage for Packed<F> {
 
     fn matmul(&self, matrix: &Matrix, input: &Input<'_>, out: &mut [f32], scratch: &mut Scratch) {
         let mut job = Job {
-            weights: &self.bytes,
+            weights: self.bytes.as_slice(),
             rows: matrix.rows,
             columns: matrix.columns,
             inputs: input.quantized.rounded(cpu::rounding::<F>()),

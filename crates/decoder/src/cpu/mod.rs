@@ -34,6 +34,7 @@ mod cache;
 mod elementwise;
 mod format;
 mod isa;
+mod lines;
 mod matmul;
 mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -46,6 +47,7 @@ pub use attention::{Attention, AttentionScratch, attend};
 pub use cache::{CacheType, HeadCache};
 pub use elementwise::{Rotation, add, dot, norm, quantize, rotate, swiglu};
 pub use format::{Format, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, SUB, pack, rounding, unit_bytes, unpack_lane};
+pub use lines::Lines;
 pub use matmul::{Job, Scratch};
 
 use isa::Isa;
