@@ -1,8 +1,8 @@
 //! How the engine loads models and shares them among workers, seen from the page.
 
-use browser::Browser;
 use crate::server::{self, Manner, Server};
 use anyhow::{Context, Result, ensure};
+use browser::Browser;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
