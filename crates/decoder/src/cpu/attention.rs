@@ -36,6 +36,9 @@ pub struct AttentionScratch {
     softmax: Vec<(f32, f32)>,
 }
 
+/// So many queries are few.
+const FEW: usize = 8;
+
 /// The widest vectors: rows are padded to a multiple of them.
 const WIDEST: usize = 16;
 
@@ -69,21 +72,41 @@ unsafe fn attend_to<I: Isa, T: Element>(
         // Tokens before the block see nothing of it.
         let hidden = (block * POSITIONS).saturating_sub(attention.start) * heads;
         let (queries, scores) = (&scratch.queries[hidden * head_dim..], &mut scratch.scores[hidden * POSITIONS..]);
-        widen_keys(cache, block, head_dim, &mut scratch.keys);
-        unsafe { multiply::<I>(queries, &scratch.keys, scores, (head_dim, POSITIONS), Start::Zero) };
+        let own = block * POSITIONS * head_dim..(block + 1) * POSITIONS * head_dim;
+        let (keys, values) = (&cache.keys[own.clone()], &cache.values[own]);
+        // Few queries take keys and values as they lie; for many it pays to widen them once.
+        let are_few = queries.len() <= FEW * head_dim;
+        unsafe {
+            if are_few {
+                multiply::<I, T>(queries, keys, scores, (head_dim, POSITIONS), Start::Zero);
+            } else {
+                widen(keys, (POSITIONS, POSITIONS), &mut scratch.keys);
+                multiply::<I, f32>(queries, &scratch.keys, scores, (head_dim, POSITIONS), Start::Zero);
+            }
+        }
         for (row, scores) in scores.as_chunks_mut::<POSITIONS>().0.iter_mut().enumerate() {
             let row = hidden + row;
             let seen = (attention.start + row / heads + 1 - block * POSITIONS).min(POSITIONS);
             let sums = &mut scratch.sums[row * padded..][..padded];
+            if T::SCALED {
+                let scales = &cache.key_scales[block * POSITIONS..][..POSITIONS];
+                scores.iter_mut().zip(scales).for_each(|(score, scale)| *score *= scale);
+            }
             weigh(scores, seen, &mut scratch.softmax[row], sums);
             if T::SCALED {
                 let scales = &cache.value_scales[block * POSITIONS..][..POSITIONS];
                 scores.iter_mut().zip(scales).for_each(|(weight, scale)| *weight *= scale);
             }
         }
-        widen_values(cache, block, head_dim, &mut scratch.values);
         let sums = &mut scratch.sums[hidden * padded..];
-        unsafe { multiply::<I>(scores, &scratch.values, sums, (POSITIONS, padded), Start::Sum) };
+        unsafe {
+            if are_few && padded == head_dim {
+                multiply::<I, T>(scores, values, sums, (POSITIONS, padded), Start::Sum);
+            } else {
+                widen(values, (head_dim, padded), &mut scratch.values);
+                multiply::<I, f32>(scores, &scratch.values, sums, (POSITIONS, padded), Start::Sum);
+            }
+        }
     }
     scratch.finish(attention, padded);
 }
@@ -120,23 +143,11 @@ impl AttentionScratch {
     }
 }
 
+/// Widens rows of `len` elements, each to a row of `padded`.
 #[inline(always)]
-fn widen_keys<T: Element>(cache: &Rows<T>, block: usize, head_dim: usize, out: &mut [f32]) {
-    let keys = cache.keys[block * POSITIONS * head_dim..].as_chunks::<POSITIONS>().0;
-    for (out, keys) in out.as_chunks_mut::<POSITIONS>().0.iter_mut().zip(keys) {
-        out.iter_mut().zip(keys).for_each(|(out, key)| *out = key.to_f32());
-        if T::SCALED {
-            let scales = &cache.key_scales[block * POSITIONS..][..POSITIONS];
-            out.iter_mut().zip(scales).for_each(|(out, scale)| *out *= scale);
-        }
-    }
-}
-
-#[inline(always)]
-fn widen_values<T: Element>(cache: &Rows<T>, block: usize, head_dim: usize, out: &mut [f32]) {
-    let values = cache.values[block * POSITIONS * head_dim..].chunks_exact(head_dim);
-    for (out, values) in out.chunks_exact_mut(head_dim.next_multiple_of(WIDEST)).zip(values) {
-        out.iter_mut().zip(values).for_each(|(out, value)| *out = value.to_f32());
+fn widen<T: Element>(rows: &[T], (len, padded): (usize, usize), out: &mut [f32]) {
+    for (out, row) in out.chunks_exact_mut(padded).zip(rows.chunks_exact(len)) {
+        out.iter_mut().zip(row).for_each(|(out, x)| *out = x.to_f32());
     }
 }
 
@@ -173,7 +184,7 @@ enum Start {
 
 /// `out[m][n] (+)= a[m][k] * b[k][n]`, row-major, `n` a multiple of [`WIDEST`].
 #[inline(always)]
-unsafe fn multiply<I: Isa>(a: &[f32], b: &[f32], out: &mut [f32], (k, n): (usize, usize), start: Start) {
+unsafe fn multiply<I: Isa, T: Element>(a: &[f32], b: &[T], out: &mut [f32], (k, n): (usize, usize), start: Start) {
     const ROWS: usize = 4;
     let rows = a.len() / k;
     debug_assert!(out.len() >= rows * n && b.len() >= k * n && n.is_multiple_of(WIDEST));
@@ -181,19 +192,19 @@ unsafe fn multiply<I: Isa>(a: &[f32], b: &[f32], out: &mut [f32], (k, n): (usize
         unsafe {
             let (a, b, out) = (a.as_ptr().add(row * k), b.as_ptr(), out.as_mut_ptr().add(row * n));
             match rows - row {
-                1 => strip::<I, 1>(a, b, out, (k, n), start),
-                2 => strip::<I, 2>(a, b, out, (k, n), start),
-                3 => strip::<I, 3>(a, b, out, (k, n), start),
-                _ => strip::<I, ROWS>(a, b, out, (k, n), start),
+                1 => strip::<I, T, 1>(a, b, out, (k, n), start),
+                2 => strip::<I, T, 2>(a, b, out, (k, n), start),
+                3 => strip::<I, T, 3>(a, b, out, (k, n), start),
+                _ => strip::<I, T, ROWS>(a, b, out, (k, n), start),
             }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn strip<I: Isa, const ROWS: usize>(
+unsafe fn strip<I: Isa, T: Element, const ROWS: usize>(
     a: *const f32,
-    b: *const f32,
+    b: *const T,
     out: *mut f32,
     (k, n): (usize, usize),
     start: Start,
@@ -202,10 +213,10 @@ unsafe fn strip<I: Isa, const ROWS: usize>(
     while column < n {
         unsafe {
             if column + 2 * I::LANES <= n {
-                cell::<I, ROWS, 2>(a, b.add(column), out.add(column), (k, n), start);
+                cell::<I, T, ROWS, 2>(a, b.add(column), out.add(column), (k, n), start);
                 column += 2 * I::LANES;
             } else {
-                cell::<I, ROWS, 1>(a, b.add(column), out.add(column), (k, n), start);
+                cell::<I, T, ROWS, 1>(a, b.add(column), out.add(column), (k, n), start);
                 column += I::LANES;
             }
         }
@@ -214,9 +225,9 @@ unsafe fn strip<I: Isa, const ROWS: usize>(
 
 /// `ROWS` rows of `VECTORS` vectors of the product.
 #[inline(always)]
-unsafe fn cell<I: Isa, const ROWS: usize, const VECTORS: usize>(
+unsafe fn cell<I: Isa, T: Element, const ROWS: usize, const VECTORS: usize>(
     a: *const f32,
-    b: *const f32,
+    b: *const T,
     out: *mut f32,
     (k, n): (usize, usize),
     start: Start,
@@ -228,7 +239,7 @@ unsafe fn cell<I: Isa, const ROWS: usize, const VECTORS: usize>(
             Start::Sum => from_fn(|row| from_fn(|vector| I::load(place(row, vector)))),
         };
         for i in 0..k {
-            let right: [I::Floats; VECTORS] = from_fn(|vector| I::load(b.add(i * n + vector * I::LANES)));
+            let right: [I::Floats; VECTORS] = from_fn(|vector| T::load::<I>(b.add(i * n + vector * I::LANES)));
             for row in 0..ROWS {
                 let factor = I::splat(*a.add(row * k + i));
                 for vector in 0..VECTORS {

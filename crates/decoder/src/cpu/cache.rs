@@ -4,6 +4,8 @@ use std::collections::TryReserveError;
 
 use half::f16;
 
+use super::isa::Isa;
+
 /// Positions of a block.
 pub const POSITIONS: usize = 32;
 
@@ -38,6 +40,12 @@ pub trait Element: Copy + Default {
 
     fn from_f32(value: f32) -> Self;
     fn to_f32(self) -> f32;
+
+    /// [`Isa::LANES`] elements, widened.
+    ///
+    /// # Safety
+    /// As of [`Isa`]'s functions.
+    unsafe fn load<I: Isa>(from: *const Self) -> I::Floats;
 }
 
 impl Element for f32 {
@@ -50,6 +58,11 @@ impl Element for f32 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
         self
+    }
+
+    #[inline(always)]
+    unsafe fn load<I: Isa>(from: *const Self) -> I::Floats {
+        unsafe { I::load(from) }
     }
 }
 
@@ -67,6 +80,11 @@ impl Element for f16 {
         let bits = (i32::from(self.to_bits() as i16) << 13) & 0x8fff_e000_u32 as i32;
         f32::from_bits(bits as u32) * HALF_TO_SINGLE
     }
+
+    #[inline(always)]
+    unsafe fn load<I: Isa>(from: *const Self) -> I::Floats {
+        unsafe { I::halves(from.cast()) }
+    }
 }
 
 impl Element for i8 {
@@ -79,6 +97,11 @@ impl Element for i8 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
         f32::from(self)
+    }
+
+    #[inline(always)]
+    unsafe fn load<I: Isa>(from: *const Self) -> I::Floats {
+        unsafe { I::i8s(from.cast()) }
     }
 }
 
