@@ -89,7 +89,7 @@ pub fn fixture(name: &str) -> Option<Vec<u8>> {
 }
 
 /// A browser has no files: the fixtures are part of the program where the build knows them, see `cargo xtask test`.
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "embedded-fixtures"))]
 pub fn fixture(wanted: &str) -> Option<Vec<u8>> {
     macro_rules! embedded {
         ($($name:literal)*) => {
@@ -99,14 +99,17 @@ pub fn fixture(wanted: &str) -> Option<Vec<u8>> {
             }
         };
     }
-    #[cfg(feature = "embedded-fixtures")]
-    return embedded!(
+    embedded!(
         "ggml-vocab-llama-spm.gguf.inp" "ggml-vocab-llama-spm.gguf.out" "llama2-tokenizer.model"
         "ggml-vocab-gpt-2.gguf.inp" "ggml-vocab-gpt-2.gguf.out" "ggml-vocab-gpt-2.gguf"
         "ggml-vocab-deepseek-llm.gguf.inp" "ggml-vocab-deepseek-llm.gguf.out" "ggml-vocab-deepseek-llm.gguf"
-    );
-    #[cfg(not(feature = "embedded-fixtures"))]
-    return None;
+    )
+}
+
+/// A build that knows no fixtures.
+#[cfg(all(target_arch = "wasm32", not(feature = "embedded-fixtures")))]
+pub fn fixture(_: &str) -> Option<Vec<u8>> {
+    None
 }
 
 /// The texts of a vector file, and the ids that llama.cpp gives them.
