@@ -14,11 +14,16 @@ const QUIET: f64 = 0.15;
 pub struct Others {
     /// At normal priority.
     pub cores: f64,
-    /// At low priority; these hardly hold us up.
+    /// At low priority.
     pub niced: f64,
 }
 
 impl Others {
+    /// Both figures in a few characters.
+    pub fn show(self) -> String {
+        format!("{:.2} (niced {:.2})", self.cores, self.niced)
+    }
+
     /// Did they leave an engine with so many threads its cores?
     pub fn left_alone(self, threads: usize) -> bool {
         let spare = cores() as f64 - threads as f64;

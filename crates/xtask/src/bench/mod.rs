@@ -62,8 +62,8 @@ pub struct Decoder {
     /// llama.cpp's llama-bench
     #[arg(long, value_name = "FILE")]
     llama_bench: Option<PathBuf>,
-    /// A folder with the npm package @wllama/wllama, 2.x or 3.x
-    #[arg(long, value_name = "FOLDER")]
+    /// Folders with the npm package @wllama/wllama, 2.x or 3.x
+    #[arg(long, value_name = "FOLDER", num_args = 1..)]
     wllama: Vec<PathBuf>,
     /// Our `chat` program; by default it is built
     #[arg(long, value_name = "FILE")]
@@ -114,7 +114,13 @@ fn measure(
 ) -> Result<()> {
     let mut given_up = vec![false; engines.len()];
     for repetition in 0..wanted.repetitions {
-        let prompts = prompt::Prompts::fit(chat, model, [wanted.prefill, wanted.prompt], repetition)?;
+        let prompts = match prompt::Prompts::fit(chat, model, [wanted.prefill, wanted.prompt], repetition) {
+            Ok(prompts) => prompts,
+            Err(error) => {
+                report.leave_out(format!("{}: {error:#}", model.name));
+                return Ok(());
+            }
+        };
         for (engine, given_up) in engines.iter().zip(&mut given_up) {
             if *given_up {
                 continue;
@@ -133,7 +139,8 @@ fn measure(
             match engine.measure(&task) {
                 Ok(sample) => report.add(model, engine.as_ref(), repetition, &sample)?,
                 Err(error) => {
-                    report.give_up(model, engine.as_ref(), &error);
+                    let threads = engine.threads();
+                    report.leave_out(format!("{} on {}, {threads} threads: {error:#}", engine.name(), model.name));
                     *given_up = true;
                 }
             }

@@ -3,11 +3,11 @@
 use super::chromium::{Chromium, count, model_path, number, script};
 use super::engine::{Engine, Reading, Sample, Task};
 use super::load::Mark;
+use super::prompt;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use std::rc::Rc;
 
-/// A short reply first: Chromium compiles a module's functions anew, and better, once they have run for a while.
 const LOAD: &str = "
     const [path, options, warmUp] = args;
     const start = performance.now();
@@ -51,8 +51,7 @@ impl Engine for Page {
         self.chromium.visit("", async |browser| {
             browser.ready().await?;
             let options = json!({ "workers": self.workers, "relaxedSimd": self.relaxed });
-            // Other words than the prompts', whose tokens must not be in the cache.
-            let arguments = vec![json!(model_path(task.at)), options, json!("zz zy zx zw zv zu zt zs zr zq zp zo")];
+            let arguments = vec![json!(model_path(task.at)), options, json!(prompt::warm_up())];
             let loaded = script(browser, LOAD, arguments).await?;
             let mark = Mark::now();
             let read = self.generate(browser, task.prefill_prompt, 1).await?;

@@ -79,7 +79,7 @@ impl Report {
             self.rows.push(row);
         }
         let others = sample.prefill.others.zip(sample.decode.others);
-        let others = others.map_or(String::new(), |(a, b)| format!(", others {:.2} and {:.2} cores", a.cores, b.cores));
+        let others = others.map_or(String::new(), |(a, b)| format!(", others {} and {} cores", a.show(), b.show()));
         eprintln!(
             "{} {} {}×: {:.1} / {:.1} tokens/s{others}",
             model.name,
@@ -88,12 +88,12 @@ impl Report {
             sample.prefill.rate(),
             sample.decode.rate()
         );
-        Ok(())
+        // A run may be broken off after hours.
+        self.write_table()
     }
 
-    /// Says why an engine is not in the table.
-    pub fn give_up(&mut self, model: &Model, engine: &dyn Engine, error: &anyhow::Error) {
-        let word = format!("{} on {}, {} threads: {error:#}", engine.name(), model.name, engine.threads());
+    /// Says what is not in the table, and why.
+    pub fn leave_out(&mut self, word: String) {
         eprintln!("left out: {word}");
         self.absent.push(word);
     }
@@ -101,11 +101,14 @@ impl Report {
     /// Writes and prints the table.
     pub fn finish(mut self) -> Result<()> {
         self.note_equal_builds();
-        let table = self.render();
-        std::fs::write(&self.table, &table).with_context(|| format!("cannot write {}", self.table.display()))?;
-        print(&table);
+        self.write_table()?;
+        print(&self.render());
         eprintln!("written to {}, and the raw results beside it", self.table.display());
         Ok(())
+    }
+
+    fn write_table(&self) -> Result<()> {
+        std::fs::write(&self.table, self.render()).with_context(|| format!("cannot write {}", self.table.display()))
     }
 
     /// A page that takes no `relaxedSimd` measures the same build twice.

@@ -3,6 +3,7 @@
 use super::chromium::{Chromium, WLLAMA, count, model_path, number, script};
 use super::engine::{Engine, Reading, Sample, Task};
 use super::load::Mark;
+use super::prompt;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -65,7 +66,7 @@ impl Engine for Wllama {
             let loaded = script(browser, READY, arguments).await?;
             let used = count(&loaded, "threads")?;
             ensure!(used == self.threads, "wllama works with {used} threads instead of {}", self.threads);
-            script(browser, RUN, vec![json!("zz zy zx zw zv zu zt zs zr zq zp zo"), json!(16)]).await?;
+            script(browser, RUN, vec![json!(prompt::warm_up()), json!(16)]).await?;
             let mark = Mark::now();
             let read = script(browser, RUN, vec![json!(task.prefill_prompt), json!(1)]).await?;
             let prefill = Reading::end(&mark, count(&read, "promptTokens")?, number(&read, "prefillMs")?)?;
