@@ -94,7 +94,11 @@ fn answer(
             stream.write_all(&body[..body.len() / 2])?;
             std::thread::sleep(Duration::from_secs(120));
         }
-        Manner::BreaksOff if is_first => stream.write_all(&body[..body.len() / 2])?,
+        Manner::BreaksOff if is_first => {
+            stream.write_all(&body[..body.len() / 2])?;
+            // A stream that fails throws away what was not read of it: real downloads break off when much has been read.
+            std::thread::sleep(Duration::from_secs(2));
+        }
         _ => stream.write_all(body)?,
     }
     Ok(())
