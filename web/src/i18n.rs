@@ -79,7 +79,7 @@ texts! {
     ModelStarting: "Starting …", "正在启动……";
     ModelFailed: "Model failed", "模型出错";
     ModelsTitle: "Models", "模型";
-    ModelsLead: "A model is a GGUF file of the LLaMA family, whole or split into parts. It is read on your computer and runs in this page.", "模型是 LLaMA 系列的 GGUF 文件，可以是整个文件，也可以分成几部分。它在你的电脑上读取，在这个网页里运行。";
+    ModelsLead: "A model is a GGUF file of the LLaMA, Qwen or GLM family, whole or split into parts. It is read on your computer and runs in this page.", "模型是 LLaMA、Qwen 或 GLM 系列的 GGUF 文件，可以是整个文件，也可以分成几部分。它在你的电脑上读取，在这个网页里运行。";
     LoadedModel: "In use", "正在使用";
     ShippedModels: "Made by this project", "本项目制作的模型";
     OwnModel: "Your own model", "你自己的模型";
