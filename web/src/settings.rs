@@ -18,7 +18,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { temperature: 0.5, max_tokens: 200 }
+        Settings { temperature: 0.3, max_tokens: 200 }
     }
 }
 

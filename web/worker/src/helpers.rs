@@ -24,7 +24,7 @@ const PATIENCE: f64 = 30_000.0;
 const MOST_BY_DEFAULT: u32 = 8;
 const MOST: u32 = 64;
 /// A worker with fewer bytes of weights than this is busier meeting the others than computing.
-const LEAST_SHARE: u64 = 2 << 20;
+const LEAST_SHARE: u64 = 8 << 20;
 
 /// How many workers shall share a model.
 #[derive(Clone, Copy)]
