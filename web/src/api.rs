@@ -5,7 +5,7 @@ use js_sys::{Array, Error, Function, Object, Promise, Reflect};
 use leptos::prelude::*;
 use protocol::{ErrorKind, Failure, Options, Outcome};
 use roles::{Language, Message, Speaker};
-use rouge::Rule;
+use rouge::{Rule, Scorer};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::future_to_promise;
@@ -156,10 +156,11 @@ fn score_rouge_l(prediction: &JsValue, references: JsValue, options: JsValue) ->
         false => serde_wasm_bindgen::from_value(options).map_err(|error| refuse(format!("options: {error}")))?,
     };
     let rule = match options.rule {
-        Some(name) => Rule::from_name(&name).map_err(|error| refuse(error.to_string()))?,
+        Some(name) => name.parse::<Rule>().map_err(|error| refuse(error.to_string()))?,
         None => evaluation::default_rule(options.language.unwrap_or_default()),
     };
-    let score = rule.best(&prediction, &references);
+    let scorer = Scorer::new(rule, None).map_err(|error| refuse(error.to_string()))?;
+    let score = scorer.score_all(&prediction, &references);
     to_js(&Scored {
         rule: rule.name(),
         precision: score.precision,

@@ -5,7 +5,7 @@ use leptos::task::spawn_local;
 use protocol::{ErrorKind, Failure, ModelInfo, Options, StopReason};
 use rolebench::{Sample, parse_samples};
 use roles::{Language, Message, Speaker};
-use rouge::{Rule, Score};
+use rouge::{Rule, Score, Scorer};
 use serde::Serialize;
 
 use crate::{chat, engine::Engine, library::Library, net};
@@ -127,6 +127,7 @@ impl Evaluation {
     }
 
     async fn work(self, plan: Plan) -> Result<(), Failure> {
+        let scorer = Scorer::new(plan.rule, None).map_err(|error| Failure::new(ErrorKind::Other, error.to_string()))?;
         let samples = fetch(plan).await?;
         let chosen = spread(samples.len(), plan.count);
         self.total.set(chosen.len());
@@ -146,7 +147,7 @@ impl Evaluation {
                 break;
             }
             let prediction = outcome.text.trim().to_string();
-            let Score { precision, recall, f1, value } = plan.rule.best(&prediction, &sample.generated);
+            let Score { precision, recall, f1, value } = scorer.score_all(&prediction, &sample.generated);
             let row = Row {
                 index,
                 role: sample.role.trim().to_string(),

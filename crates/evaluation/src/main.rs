@@ -6,9 +6,9 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evaluation::{Ledger, Runner, check_roles, read_roles, read_rows, read_test, read_train};
 use generate::{Generator, Model};
-use rolebench::{Sample, draw, join, question_overlap, score};
+use rolebench::{Sample, draw, join, question_overlap, score, unit};
 use roles::Language;
-use rouge::Rule;
+use rouge::{Dictionary, References, Rule, Scorer};
 use std::{fs::File, io, ops::ControlFlow, path::PathBuf, process::ExitCode, sync::Arc};
 
 /// Bad input, as with clap's own errors.
@@ -40,9 +40,13 @@ struct ScoreArguments {
     /// Predictions: JSONL in RoleBench's shape.
     #[arg(long, value_name = "FILE")]
     predictions: PathBuf,
-    /// rouge-l/f1, rouge-l/porter-f1, rouge-l/paper or rouge-l/char-f1.
+    /// rouge-l/f1, rouge-l/porter-f1, rouge-lsum/f1, rouge-lsum/porter-f1, rouge-l/paper, rouge-l/char-f1 or
+    /// rouge-l/jieba-f1.
     #[arg(long)]
     rule: Rule,
+    /// What counts of several references: best-f, max, mean or first.
+    #[arg(long, default_value_t)]
+    references: References,
     /// The language of the answers.
     #[arg(long)]
     language: Tongue,
@@ -126,7 +130,9 @@ fn score_predictions(arguments: &ScoreArguments) -> Result<()> {
     }
     let test = read_test(&arguments.data)?;
     let predictions = read_rows(&arguments.predictions)?;
-    let report = score(rule, language, &join(&test, &predictions));
+    let dictionary = rule.needs_dictionary().then(|| Arc::new(Dictionary::embedded()));
+    let scorer = Scorer::new(rule, dictionary)?.with_references(arguments.references).in_unit(unit(language));
+    let report = score(&scorer, &join(&test, &predictions));
     ensure!(
         report.rows > 0,
         "none of the {} predictions has the role and the question of one of the {} test rows: {}",

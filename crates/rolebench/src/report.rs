@@ -1,18 +1,18 @@
-use crate::{Joined, Language, random::SplitMix64};
-use rouge::{Rule, Unit};
+use crate::{
+    Joined, Kind, Language, Pair,
+    bootstrap::{Bootstrap, mean},
+};
+use rouge::{Score, Scorer, Unit};
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// Resamples of the bootstrap.
-const RESAMPLES: usize = 1000;
-/// The bootstrap's seed: the same scores give the same interval everywhere.
-const SEED: u64 = 20231001;
 
 /// What a run scored, under a named rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// The rule's name.
     pub rule: &'static str,
+    /// What was done where a row has several references.
+    pub references: &'static str,
     /// Test rows scored.
     pub rows: usize,
     /// Test rows without a prediction; they are not in the mean.
@@ -23,57 +23,82 @@ pub struct Report {
     pub mean: f64,
     /// 95 % confidence interval of the mean: percentiles of 1,000 bootstrap resamples of the rows.
     pub ci95: [f64; 2],
+    /// Mean precision: what a long answer loses.
+    pub precision: f64,
+    /// Mean recall: what a long answer gains.
+    pub recall: f64,
+    /// Mean F.
+    pub f1: f64,
+    /// The parts by where the knowledge comes from; rows of several kinds are under the first.
+    pub per_type: BTreeMap<&'static str, Part>,
     /// Each role's part.
-    pub per_role: BTreeMap<String, RoleScore>,
+    pub per_role: BTreeMap<String, Part>,
 }
 
-/// One role's part of a [`Report`].
+/// A part of a [`Report`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct RoleScore {
+pub struct Part {
     /// Test rows scored.
     pub rows: usize,
     /// Mean of their scores.
     pub mean: f64,
 }
 
-/// Scores each pair against the best of its references, texts raw.
-pub fn score(rule: Rule, language: Language, joined: &Joined) -> Report {
-    let unit = match language {
+/// What a language is counted in under [`Rule::Paper`](rouge::Rule::Paper).
+pub fn unit(language: Language) -> Unit {
+    match language {
         Language::En => Unit::Word,
         Language::Zh => Unit::Character,
-    };
-    let mut scores = Vec::with_capacity(joined.pairs.len());
-    let mut by_role: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for pair in &joined.pairs {
-        let value = rule.best_in(unit, pair.prediction, &pair.sample.generated).value;
-        scores.push(value);
-        by_role.entry(pair.sample.key().0.to_string()).or_default().push(value);
-    }
-    let of_role = |(role, scores): (String, Vec<f64>)| (role, RoleScore { rows: scores.len(), mean: mean(&scores) });
-    Report {
-        rule: rule.name(),
-        rows: scores.len(),
-        missing: joined.missing,
-        repeated: joined.repeated,
-        mean: mean(&scores),
-        ci95: confidence_interval(&scores),
-        per_role: by_role.into_iter().map(of_role).collect(),
     }
 }
 
-fn mean(scores: &[f64]) -> f64 {
-    if scores.is_empty() { 0.0 } else { scores.iter().sum::<f64>() / scores.len() as f64 }
+/// Scores a pair against its references, texts raw.
+pub fn score_pair(scorer: &Scorer, pair: &Pair) -> Score {
+    scorer.score_all(pair.prediction, &pair.sample.generated)
 }
 
-/// The 2.5th and 97.5th percentile of the means of resamples with replacement.
-fn confidence_interval(scores: &[f64]) -> [f64; 2] {
-    if scores.is_empty() {
-        return [0.0; 2];
+/// Scores all pairs.
+pub fn score(scorer: &Scorer, joined: &Joined) -> Report {
+    let scores: Vec<Score> = joined.pairs.iter().map(|pair| score_pair(scorer, pair)).collect();
+    let interval = interval(&scores);
+    Report::new(scorer, joined, &scores, interval)
+}
+
+/// The 95 % interval of the scores' mean.
+pub fn interval(scores: &[Score]) -> [f64; 2] {
+    Bootstrap::new(scores.iter().map(|score| score.value).collect()).interval()
+}
+
+impl Report {
+    /// A report of pairs that are scored, one score for each, and of their mean's interval.
+    pub fn new(scorer: &Scorer, joined: &Joined, scores: &[Score], ci95: [f64; 2]) -> Report {
+        let mut by_role: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        let mut by_type: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
+        for (pair, score) in joined.pairs.iter().zip(scores) {
+            by_role.entry(pair.sample.key().0.to_string()).or_default().push(score.value);
+            if let Some(kind) = pair.sample.kind.first() {
+                by_type.entry(Kind::name(*kind)).or_default().push(score.value);
+            }
+        }
+        let of = |figure: fn(&Score) -> f64| mean(scores.iter().map(figure));
+        Report {
+            rule: scorer.rule().name(),
+            references: scorer.references().name(),
+            rows: scores.len(),
+            missing: joined.missing,
+            repeated: joined.repeated,
+            mean: of(|score| score.value),
+            ci95,
+            precision: of(|score| score.precision),
+            recall: of(|score| score.recall),
+            f1: of(|score| score.f1),
+            per_type: parts(by_type),
+            per_role: parts(by_role),
+        }
     }
-    let mut random = SplitMix64(SEED);
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| scores.iter().map(|_| scores[random.below(scores.len())]).sum::<f64>() / scores.len() as f64)
-        .collect();
-    means.sort_by(f64::total_cmp);
-    [means[RESAMPLES / 40], means[RESAMPLES - 1 - RESAMPLES / 40]]
+}
+
+fn parts<K: Ord>(scores: BTreeMap<K, Vec<f64>>) -> BTreeMap<K, Part> {
+    let part = |scores: Vec<f64>| Part { rows: scores.len(), mean: mean(scores.into_iter()) };
+    scores.into_iter().map(|(key, scores)| (key, part(scores))).collect()
 }

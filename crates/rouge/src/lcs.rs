@@ -12,6 +12,15 @@ pub struct Lcs {
     positions: Vec<usize>,
 }
 
+/// Whose token an alignment leaves out where either choice is as long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tie {
+    /// The prediction's, as the package `rouge` does.
+    Prediction,
+    /// The reference's, as `rouge_score` does.
+    Reference,
+}
+
 /// One column of the table, and a mask of the rows that match.
 struct Column {
     bits: Vec<u64>,
@@ -49,10 +58,10 @@ impl Lcs {
 
     /// One longest common subsequence: pairs of (place in the reference, place in the prediction), ascending.
     ///
-    /// Among equals it is the one that is found from the ends backwards by leaving out a token of the prediction
-    /// wherever that costs nothing. Memory grows with the square root of the prediction: every so many columns one
+    /// Among equals it is the one that is found from the ends backwards by leaving out a token of the text that `tie`
+    /// names wherever that costs nothing. Memory grows with the square root of the prediction: every so many columns one
     /// is kept, and the stretch between two is computed again on the way back.
-    pub fn matches(&self, prediction: &[u32]) -> Vec<(usize, usize)> {
+    pub fn matches(&self, prediction: &[u32], tie: Tie) -> Vec<(usize, usize)> {
         let stride = prediction.len().isqrt().max(1);
         let mut column = Column::first(self.rows);
         let mut kept = Vec::with_capacity(prediction.len() / stride + 1);
@@ -70,7 +79,7 @@ impl Lcs {
             }
             let first = stretch * stride;
             let tokens = &prediction[first..prediction.len().min(first + stride)];
-            row = self.walk_back(row, first, tokens, bits, &mut pairs);
+            row = self.walk_back(row, first, tokens, bits, tie, &mut pairs);
         }
         pairs.reverse();
         pairs
@@ -83,6 +92,7 @@ impl Lcs {
         first: usize,
         tokens: &[u32],
         bits: Vec<u64>,
+        tie: Tie,
         pairs: &mut Vec<(usize, usize)>,
     ) -> usize {
         let mut column = Column { mask: vec![0; bits.len()], bits };
@@ -97,7 +107,13 @@ impl Lcs {
             if self.rows_of(tokens[at - 1]).binary_search(&(row - 1)).is_ok() {
                 (row, at, length) = (row - 1, at - 1, length - 1);
                 pairs.push((row, first + at));
-            } else if length_to(&columns[at - 1], row) < length {
+                continue;
+            }
+            let from_reference = match tie {
+                Tie::Prediction => length_to(&columns[at - 1], row) < length,
+                Tie::Reference => length_to(&columns[at], row - 1) == length,
+            };
+            if from_reference {
                 row -= 1;
             } else {
                 at -= 1;

@@ -9,6 +9,8 @@ use std::{
 
 /// Words of this length and shorter are not stemmed.
 const UNSTEMMED: usize = 3;
+/// An ellipsis as `rouge_chinese` knows it.
+const ELLIPSIS: &str = "......";
 
 /// What a token of [`Rule::Paper`](crate::Rule::Paper) is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,28 +54,20 @@ impl Tokens {
     /// Lower-case words of a-z and 0-9, as `rouge_score` sees them.
     pub fn alphanumeric(text: &str, stemmed: bool) -> Tokens {
         let mut tokens = Tokens::with_capacity(text.len());
-        let mut word = String::new();
-        let mut range = 0..0;
-        let mut read = |at: usize, length: usize, letter: char| {
-            if letter.is_ascii_alphanumeric() {
-                range.start = if word.is_empty() { at } else { range.start };
-                range.end = at + length;
-                word.push(letter);
-            } else if !word.is_empty() {
-                tokens.push_word(&mut word, &range, stemmed);
-            }
-        };
-        for (at, letter) in text.char_indices() {
-            if letter.is_ascii() {
-                read(at, 1, letter.to_ascii_lowercase());
-            } else {
-                // The Kelvin sign becomes a k, the dotted capital I an i and a separator.
-                letter.to_lowercase().for_each(|lower| read(at, letter.len_utf8(), lower));
-            }
-        }
-        // What ends a text ends its last word.
-        read(text.len(), 0, ' ');
+        tokens.push_alphanumeric(text, 0, stemmed);
         tokens.end_sentence();
+        tokens
+    }
+
+    /// The same, in lines.
+    pub fn alphanumeric_lines(text: &str, stemmed: bool) -> Tokens {
+        let mut tokens = Tokens::with_capacity(text.len());
+        let mut start = 0;
+        for line in text.split('\n') {
+            tokens.push_alphanumeric(line, start, stemmed);
+            tokens.end_sentence();
+            start += line.len() + 1;
+        }
         tokens
     }
 
@@ -100,21 +94,31 @@ impl Tokens {
     }
 
     /// Characters without white space, as `rouge_chinese` sees them once they are joined by spaces.
-    ///
-    /// A blank line, also one between a mark that ends a sentence and the next line, is one empty token.
     pub fn characters(text: &str) -> Tokens {
+        let characters = text.char_indices().map(|(at, character)| at..at + character.len_utf8());
+        Tokens::joined_by_spaces(text, characters)
+    }
+
+    /// Words without white space, as `rouge_chinese` sees them once they are joined by spaces; `words` lie end to end.
+    pub fn words(text: &str, words: &[Range<usize>]) -> Tokens {
+        Tokens::joined_by_spaces(text, words.iter().cloned())
+    }
+
+    /// A blank line, also one between a mark that ends a sentence and the next line, is one empty token.
+    fn joined_by_spaces(text: &str, pieces: impl Iterator<Item = Range<usize>>) -> Tokens {
         let mut tokens = Tokens::with_capacity(text.len());
+        let end = text.trim_end_matches(is_space).len();
         let mut blank = text.starts_with(|first| is_space(first) && first != '\n');
-        for (at, character) in text.trim_end_matches(is_space).char_indices() {
-            let range = at..at + character.len_utf8();
-            if character == '\n' {
+        for range in pieces.take_while(|range| range.start < end) {
+            let piece = &text[range.clone()];
+            if piece.ends_with('\n') {
                 if blank {
-                    tokens.push("", at..at);
+                    tokens.push("", range.start..range.start);
                 }
                 blank = true;
-            } else if !is_space(character) {
-                tokens.push(&text[range.clone()], range);
-                blank = matches!(character, '。' | '！' | '？' | '?');
+            } else if !piece.starts_with(is_space) {
+                let ends_line = tokens.push_piece(text, range.clone(), range.end < end);
+                blank = ends_line || matches!(piece, "。" | "！" | "？" | "?");
             }
         }
         tokens.end_sentence();
@@ -145,12 +149,55 @@ impl Tokens {
         self.ranges.push(range);
     }
 
+    /// Says whether the piece ends a line: `rouge_chinese` begins one after six full stops that a character follows.
+    fn push_piece(&mut self, text: &str, piece: Range<usize>, followed: bool) -> bool {
+        let (mut start, mut unseen) = (piece.start, piece.start);
+        let mut ends_line = false;
+        while let Some(at) = text[unseen..piece.end].find(ELLIPSIS) {
+            let cut = unseen + at + ELLIPSIS.len();
+            let Some(next) = text[cut..piece.end].chars().next() else {
+                ends_line = followed;
+                break;
+            };
+            self.push(&text[start..cut], start..cut);
+            start = cut;
+            unseen = cut + next.len_utf8();
+        }
+        self.push(&text[start..piece.end], start..piece.end);
+        ends_line
+    }
+
     fn push_word(&mut self, word: &mut String, range: &Range<usize>, stemmed: bool) {
         if stemmed && word.len() > UNSTEMMED {
             porter::stem(word);
         }
         self.push(word, range.clone());
         word.clear();
+    }
+
+    /// The words of a text that begins at `start` of the whole.
+    fn push_alphanumeric(&mut self, text: &str, start: usize, stemmed: bool) {
+        let mut word = String::new();
+        let mut range = 0..0;
+        let mut read = |at: usize, length: usize, letter: char| {
+            if letter.is_ascii_alphanumeric() {
+                range.start = if word.is_empty() { at } else { range.start };
+                range.end = at + length;
+                word.push(letter);
+            } else if !word.is_empty() {
+                self.push_word(&mut word, &range, stemmed);
+            }
+        };
+        for (at, letter) in text.char_indices() {
+            if letter.is_ascii() {
+                read(start + at, 1, letter.to_ascii_lowercase());
+            } else {
+                // The Kelvin sign becomes a k, the dotted capital I an i and a separator.
+                letter.to_lowercase().for_each(|lower| read(start + at, letter.len_utf8(), lower));
+            }
+        }
+        // What ends a text ends its last word.
+        read(start + text.len(), 0, ' ');
     }
 
     fn push_words(&mut self, text: &str, sentence: Range<usize>) {

@@ -2,8 +2,11 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 use proptest::prelude::*;
-use rouge::{Rule, Unit};
-use std::collections::HashSet;
+use rouge::{Dictionary, Rule, Scorer, Unit};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+};
 
 type Table = Vec<Vec<usize>>;
 
@@ -43,15 +46,20 @@ fn words() -> impl Strategy<Value = String> {
     prop::collection::vec("[a-e]{1,2}", 1..200).prop_map(|words| words.join(" "))
 }
 
+fn scorer(rule: Rule) -> Scorer {
+    static DICTIONARY: LazyLock<Arc<Dictionary>> = LazyLock::new(|| Arc::new(Dictionary::embedded()));
+    Scorer::new(rule, Some(DICTIONARY.clone())).expect("a dictionary")
+}
+
 proptest! {
     #[test]
     fn length_equals_the_tables(prediction in words(), reference in words()) {
         let [p, r]: [Vec<&str>; 2] = [&prediction, &reference].map(|text| text.split(' ').collect());
         let length = table(&r, &p)[r.len()][p.len()];
-        let score = Rule::F1.score(&prediction, &reference);
+        let score = scorer(Rule::F1).score(&prediction, &reference);
         prop_assert_eq!(score.recall, length as f64 / r.len() as f64);
         prop_assert_eq!(score.precision, length as f64 / p.len() as f64);
-        prop_assert_eq!(Rule::F1.align(&prediction, &reference).len(), length);
+        prop_assert_eq!(scorer(Rule::F1).align(&prediction, &reference).len(), length);
     }
 
     #[test]
@@ -59,7 +67,7 @@ proptest! {
         let [p, r]: [Vec<&str>; 2] = [&prediction, &reference].map(|text| text.split(' ').collect());
         let common = read_out(&table(&r, &p), &r, &p).len();
         let distinct = r.iter().collect::<HashSet<_>>().len();
-        let score = Rule::Paper.score_in(Unit::Word, &prediction, &reference);
+        let score = scorer(Rule::Paper).in_unit(Unit::Word).score(&prediction, &reference);
         prop_assert_eq!(score.recall, common as f64 / distinct as f64);
     }
 
@@ -67,13 +75,14 @@ proptest! {
     fn no_text_is_a_panic_and_every_score_a_share(prediction in ".*", reference in ".*") {
         for rule in Rule::ALL {
             for unit in [Unit::Word, Unit::Character] {
-                let score = rule.score_in(unit, &prediction, &reference);
+                let scorer = scorer(rule).in_unit(unit);
+                let score = scorer.score(&prediction, &reference);
                 for figure in [score.precision, score.recall, score.f1, score.value] {
                     prop_assert!((0.0..=1.0).contains(&figure));
                 }
-            }
-            for (of_prediction, of_reference) in rule.align(&prediction, &reference) {
-                prop_assert!(prediction.get(of_prediction).is_some() && reference.get(of_reference).is_some());
+                for (of_prediction, of_reference) in scorer.align(&prediction, &reference) {
+                    prop_assert!(prediction.get(of_prediction).is_some() && reference.get(of_reference).is_some());
+                }
             }
         }
     }

@@ -71,7 +71,7 @@ fn PlanForm() -> impl IntoView {
         plan.update(|plan| plan.part = part);
     };
     let set_rule = move |event| {
-        if let Ok(rule) = Rule::from_name(&event_target_value(&event)) {
+        if let Ok(rule) = event_target_value(&event).parse::<Rule>() {
             plan.update(|plan| plan.rule = rule);
         }
     };
@@ -85,7 +85,9 @@ fn PlanForm() -> impl IntoView {
     let is_part = move |part| move || plan.get().part == part;
     let rules = move || {
         let language = plan.get().language;
-        let readable = Rule::ALL.into_iter().filter(move |rule| language == Language::En || rule.reads_chinese());
+        let readable = Rule::ALL
+            .into_iter()
+            .filter(move |rule| !rule.needs_dictionary() && (language == Language::En || rule.reads_chinese()));
         readable
             .map(|rule| view! { <option value=rule.name() prop:selected=move || plan.get().rule == rule>{rule.name()}</option> })
             .collect_view()
