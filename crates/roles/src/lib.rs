@@ -2,14 +2,18 @@
 
 mod card;
 mod conversation;
+mod examples;
 mod png;
 mod prompt;
 mod role;
+mod strategy;
 
 pub use card::{Card, CardError};
 pub use conversation::{Conversation, NodeId, Turn};
+pub use examples::{DialogueError, Examples};
 pub use prompt::{Exchange, messages};
 pub use role::{Language, Role, RoleError};
+pub use strategy::{Strategy, UnknownStrategy};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,5 +43,20 @@ impl Message {
     /// A message of `speaker`.
     pub fn new(speaker: Speaker, content: impl Into<String>) -> Message {
         Message { speaker, content: content.into() }
+    }
+
+    /// The instruction that makes the model a role.
+    pub fn system(content: impl Into<String>) -> Message {
+        Message::new(Speaker::System, content)
+    }
+
+    /// Words of the person.
+    pub fn user(content: impl Into<String>) -> Message {
+        Message::new(Speaker::User, content)
+    }
+
+    /// Words of the role.
+    pub fn assistant(content: impl Into<String>) -> Message {
+        Message::new(Speaker::Assistant, content)
     }
 }
