@@ -1,9 +1,12 @@
-//! Scores predictions over RoleBench and makes them with a local model. Knows files and models; never gradients.
+//! Scores predictions over RoleBench, makes them with a model and lets a model judge them. Knows files and models; never gradients.
 
 mod files;
-mod ledger;
+mod gather;
+pub mod judge;
+mod parquet;
+pub mod report;
 mod run;
 
-pub use files::{FileError, read_roles, read_rows, read_test, read_train};
-pub use ledger::{Ledger, LedgerError};
-pub use run::{Answer, RunError, Runner, check_roles};
+pub use files::{Character, FileError, Reader, read_characters, read_lines};
+pub use parquet::ParquetError;
+pub use run::{Plan, RunError, Settings, Told};

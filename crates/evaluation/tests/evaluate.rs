@@ -1,15 +1,10 @@
 //! The program as a user runs it: files in, text and exit codes out.
 
-use serde_json::{Value, json};
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
-use tempfile::TempDir;
-use tests::stories260k;
+mod common;
 
-const BAD_INPUT: Option<i32> = Some(2);
+use common::{BAD_INPUT, assert_refused, evaluate, folder, json, stderr};
+use serde_json::{Value, json};
+
 const TEST: &str = concat!(
     "{\"role\": \"A\", \"question\": \" one\", \"generated\": [\"a b c d\"], \"type\": [\"script_based\"]}\n",
     "{\"role\": \"A\", \"question\": \"two\", \"generated\": [\"yes\"], \"type\": \"script_based\"}\n",
@@ -20,42 +15,9 @@ const PREDICTIONS: &str = concat!(
     "{\"role\": \"A\", \"question\": \"one\", \"generated\": [\"a b\"]}\n",
     "{\"role\": \"B\", \"question\": \"one\", \"generated\": [\"no\"]}\n",
 );
+const ROWS: &[u8] = include_bytes!("rows.parquet");
 const SCORE: [&str; 9] =
     ["score", "--data", "test.jsonl", "--predictions", "out.jsonl", "--language", "en", "--rule", "rouge-l/f1"];
-
-/// A folder with these files in it.
-fn folder(files: &[(&str, &[u8])]) -> TempDir {
-    let folder = TempDir::new().expect("a temporary folder");
-    for (name, bytes) in files {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("the folder is made");
-        fs::write(path, bytes).expect("the file is written");
-    }
-    folder
-}
-
-fn evaluate(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_evaluate")).current_dir(folder).args(arguments).output().expect("the program runs")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", stderr(output));
-    serde_json::from_slice(&output.stdout).expect("one JSON object")
-}
-
-/// Asserts exit code 2 and a last line on stderr that holds all of `words`.
-fn assert_refused(output: &Output, words: &[&str]) {
-    let stderr = stderr(output);
-    assert_eq!(output.status.code(), BAD_INPUT, "{stderr}");
-    let last = stderr.lines().last().unwrap_or_default();
-    for word in words {
-        assert!(last.contains(word), "{word:?} is not in {stderr:?}");
-    }
-}
 
 #[test]
 fn a_score_is_one_json_object() {
@@ -144,9 +106,13 @@ fn a_rule_that_drops_chinese_says_so() {
     let folder = folder(&[("rows.jsonl", row.as_bytes())]);
     let arguments =
         ["score", "--data", "rows.jsonl", "--predictions", "rows.jsonl", "--language", "zh", "--json", "--rule"];
-    for (rule, mean, warned) in
-        [("rouge-l/porter-f1", 0.0, true), ("rouge-l/char-f1", 1.0, false), ("rouge-l/paper", 1.0, false)]
-    {
+    let rules = [
+        ("rouge-l/porter-f1", 0.0, true),
+        ("rouge-l/char-f1", 1.0, false),
+        ("rouge-l/jieba-f1", 1.0, false),
+        ("rouge-l/paper", 1.0, false),
+    ];
+    for (rule, mean, warned) in rules {
         let output = evaluate(folder.path(), &[&arguments[..], &[rule]].concat());
         let found = json(&output)["mean"].as_f64().expect("a number");
         assert!((found - mean).abs() < 1e-8, "{rule}: {found}");
@@ -169,64 +135,150 @@ fn leaks_are_counted() {
     assert!(text.contains("2 of 3 (66.7 %)"), "{text}");
 }
 
-fn role(name: &str) -> Vec<u8> {
-    json!({"id": "x", "name": name, "language": "en", "description": format!("You are {name}.")})
-        .to_string()
-        .into_bytes()
-}
-
-fn run(folder: &Path, more: &[&str]) -> Output {
-    let arguments = ["run", "--model", "model.gguf", "--roles", "roles", "--data", "test.jsonl", "--max-tokens", "8"];
-    evaluate(folder, &[&arguments[..], more].concat())
+#[test]
+fn bad_rows_are_all_told_and_left_out_only_when_asked() {
+    let bad = [PREDICTIONS.as_bytes(), b"{}\n\xc4\xe3\n{\"role\": \"A\", \"question\": \"two\", \"generated\": []}\n"]
+        .concat();
+    let folder = folder(&[("test.jsonl", TEST.as_bytes()), ("out.jsonl", &bad)]);
+    let output = evaluate(folder.path(), &SCORE);
+    assert_eq!(output.status.code(), BAD_INPUT);
+    let lines =
+        ["line 4: missing field", "line 5: not UTF-8", "line 6: the field \"generated\"", "--keep-going", "out.jsonl"];
+    assert!(lines.iter().all(|words| stderr(&output).contains(words)), "{}", stderr(&output));
+    let output = evaluate(folder.path(), &[&SCORE[..], &["--json", "--keep-going"]].concat());
+    assert_eq!(json(&output)["rows"], 2);
+    assert_eq!(stderr(&output).matches("skipped: line").count(), 3, "{}", stderr(&output));
 }
 
 #[test]
-fn a_run_refuses_unknown_roles_and_foreign_files_before_it_reads_the_model() {
-    let (a, b) = (role("A"), role("B"));
-    let folder = folder(&[("test.jsonl", TEST.as_bytes()), ("roles/a/role.json", &a), ("notes.txt", b"my notes")]);
-    let out = ["--out", "out.jsonl"];
-    assert_refused(&run(folder.path(), &out), &["no role.json for B", "there are A"]);
-    fs::create_dir(folder.path().join("roles/b")).expect("a folder");
-    fs::write(folder.path().join("roles/b/role.json"), b).expect("a file");
-    assert_refused(&run(folder.path(), &["--out", "notes.txt"]), &["no predictions", "notes.txt"]);
-    assert_eq!(fs::read(folder.path().join("notes.txt")).expect("still there"), b"my notes");
-    assert_refused(&run(folder.path(), &out), &["cannot open model.gguf"]);
-}
-
-#[test]
-fn a_run_that_was_cut_off_anywhere_ends_with_the_same_file() {
-    let Some(gguf) = stories260k::gguf() else { return };
-    let (a, b) = (role("A"), role("B"));
-    let files: [(&str, &[u8]); 4] =
-        [("test.jsonl", TEST.as_bytes()), ("roles/a/role.json", &a), ("roles/b/role.json", &b), ("model.gguf", &gguf)];
-    let folder = folder(&files);
-    let out = folder.path().join("out.jsonl");
-    let ask = || {
-        let output = run(folder.path(), &["--out", "out.jsonl"]);
-        assert!(output.status.success(), "{}", stderr(&output));
-        (fs::read(&out).expect("predictions"), stderr(&output))
-    };
-    let (whole, _) = ask();
-    let rows = rolebench::parse_samples(std::str::from_utf8(&whole).expect("UTF-8")).expect("rows");
-    assert_eq!(rows.len(), 3);
-    assert!(rows.iter().all(|row| !row.generated[0].is_empty()), "{rows:?}");
-    for cut in [0, 1, 20, whole.len() / 2, whole.len() - 1] {
-        fs::write(&out, &whole[..cut]).expect("a torn file");
-        assert_eq!(ask().0, whole, "cut at {cut}");
+fn a_check_tells_bad_and_odd_rows_with_file_and_line() {
+    let rows = [TEST.as_bytes(), b"{}\n", TEST.as_bytes()].concat();
+    let folder = folder(&[("rows.jsonl", &rows), ("good.jsonl", PREDICTIONS.as_bytes())]);
+    let output = evaluate(folder.path(), &["check", "rows.jsonl"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), BAD_INPUT);
+    for words in [
+        "rows.jsonl:1: odd: white space",
+        "rows.jsonl:4: bad: missing field",
+        "rows.jsonl:5: odd: role and question are those of line 1",
+    ] {
+        assert!(told.contains(words), "{words:?} is not in {told}");
     }
-    let (again, told) = ask();
-    assert_eq!(again, whole);
-    assert!(told.contains("0 asked"), "{told}");
+    assert!(evaluate(folder.path(), &["check", "good.jsonl"]).status.success());
 }
 
 #[test]
-fn a_limited_run_answers_that_many_rows() {
-    let Some(gguf) = stories260k::gguf() else { return };
-    let (a, b) = (role("A"), role("B"));
-    let files: [(&str, &[u8]); 4] =
-        [("test.jsonl", TEST.as_bytes()), ("roles/a/role.json", &a), ("roles/b/role.json", &b), ("model.gguf", &gguf)];
-    let folder = folder(&files);
-    assert!(run(folder.path(), &["--out", "out.jsonl", "--limit", "2", "--seed", "5"]).status.success());
-    let report = json(&evaluate(folder.path(), &[&SCORE[..], &["--json"]].concat()));
-    assert_eq!((&report["rows"], &report["missing"]), (&json!(2), &json!(1)));
+fn a_comparison_tells_difference_and_significance() {
+    let better = PREDICTIONS.replace("a b", "a b c d");
+    let folder =
+        folder(&[("test.jsonl", TEST.as_bytes()), ("b.jsonl", PREDICTIONS.as_bytes()), ("a.jsonl", better.as_bytes())]);
+    let arguments =
+        ["compare", "a.jsonl", "b.jsonl", "--data", "test.jsonl", "--rule", "rouge-l/f1", "--language", "en"];
+    let found = json(&evaluate(folder.path(), &[&arguments[..], &["--json"]].concat()));
+    assert_eq!((&found["rows"], &found["wins"], &found["ties"]), (&json!(2), &json!(1), &json!(1)));
+    assert!((found["difference"].as_f64().expect("a number") - 1.0 / 6.0).abs() < 1e-12, "{found}");
+    let text = String::from_utf8(evaluate(folder.path(), &arguments).stdout).expect("text");
+    assert!(text.contains("+0.1667") && text.contains("1 better, 1 the same, 0 worse"), "{text}");
+}
+
+/// The two parts, plain answers, and two systems of which the second is perfect.
+fn systems() -> tempfile::TempDir {
+    let general = "{\"role\": \"A\", \"question\": \"why\", \"generated\": [\"for <b> honour\"]}\n";
+    let specific =
+        "{\"role\": \"A\", \"question\": \"who\", \"generated\": [\"a knight\"], \"type\": \"script_based\"}\n";
+    let plain = "{\"instruction\": \"why\", \"answer\": \"for honour\"}\n";
+    let first = general.replace("honour", "gold");
+    folder(&[
+        ("data/general/test.jsonl", general.as_bytes()),
+        ("data/role_specific/test.jsonl", specific.as_bytes()),
+        ("plain.jsonl", plain.as_bytes()),
+        ("base/1.jsonl", first.as_bytes()),
+        ("base/2.jsonl", specific.as_bytes()),
+        ("tuned.jsonl", [general, specific].concat().as_bytes()),
+    ])
+}
+
+const TABLE: [&str; 12] = [
+    "--data",
+    "data",
+    "--instructions",
+    "plain.jsonl",
+    "--system",
+    "base=base",
+    "--system",
+    "tuned=tuned.jsonl",
+    "--rule",
+    "rouge-l/f1",
+    "--language",
+    "en",
+];
+
+#[test]
+fn a_table_has_raw_cus_spe_and_their_mean() {
+    let folder = systems();
+    let found = json(&evaluate(folder.path(), &[&["table"], &TABLE[..], &["--json"]].concat()));
+    let mean = |part: &str| found["tuned"][part]["mean"].as_f64().expect("a number");
+    assert_eq!([mean("raw"), mean("cus"), mean("spe")], [0.8, 1.0, 1.0]);
+    assert!((found["tuned"]["mean"].as_f64().expect("a number") - 2.8 / 3.0).abs() < 1e-12, "{found}");
+    let text = String::from_utf8(evaluate(folder.path(), &[&["table"], &TABLE[..]].concat()).stdout).expect("text");
+    assert!(text.contains("RAW") && text.contains("tuned CUS: +0.3333 beside base"), "{text}");
+}
+
+#[test]
+fn a_report_is_one_page_that_loads_nothing() {
+    let folder = systems();
+    let arguments = [&["report"], &TABLE[..], &["--title", "<script>", "--out", "report.html"]].concat();
+    let output = evaluate(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let page = std::fs::read_to_string(folder.path().join("report.html")).expect("a page");
+    for words in ["rouge-l/f1", "0.9333", "<svg", "SPE by role", "script_based", "&lt;script&gt;", "+0.3333"] {
+        assert!(page.contains(words), "{words:?} is not in the page");
+    }
+    assert!(!page.contains("src=") && !page.contains("href=") && !page.contains("NaN"));
+    let data =
+        page.split_once("id=\"figures\">").and_then(|(_, rest)| rest.split_once("</script>")).expect("figures").0;
+    let data: Value = serde_json::from_str(data).expect("JSON");
+    assert_eq!(data[1]["table"]["cus"]["rows"], 1);
+}
+
+#[test]
+fn parts_of_a_split_share_no_question() {
+    let rows: String = (0..40)
+        .map(|n| format!("{{\"role\": \"R{}\", \"question\": \"q{}\", \"generated\": [\"x\"]}}\n", n % 2, n / 2))
+        .collect();
+    let folder = folder(&[("rows.jsonl", rows.as_bytes())]);
+    let split = |more: &[&str]| evaluate(folder.path(), &[&["split", "--data", "rows.jsonl"], more].concat());
+    let output = split(&["--questions", "0.25", "--out", "a"]);
+    assert!(
+        stderr(&output).contains("30 rows for training, 10 for the test\n0 of the test's 5 questions"),
+        "{}",
+        stderr(&output)
+    );
+    assert_refused(&split(&["--questions", "0.25", "--out", "a"]), &["is there already"]);
+    assert_refused(&split(&["--held-out", "R9", "--out", "b"]), &["no row asks R9", "R0, R1"]);
+    assert!(split(&["--held-out", "R1", "--out", "b"]).status.success());
+    let stats = json(&evaluate(folder.path(), &["stats", "--data", "b/test.jsonl", "--language", "en", "--json"]));
+    assert_eq!((&stats["rows"], &stats["per_role"]), (&json!(20), &json!({"R1": 20})));
+}
+
+/// `rows.parquet` is made by `rows.py`.
+#[test]
+fn parquet_is_read_like_jsonl() {
+    let damaged = &ROWS[..ROWS.len() / 2];
+    let folder =
+        folder(&[("split/test.parquet", ROWS), ("damaged.parquet", damaged), ("out.jsonl", PREDICTIONS.as_bytes())]);
+    let arguments =
+        ["score", "--predictions", "out.jsonl", "--language", "en", "--rule", "rouge-l/f1", "--json", "--data"];
+    let report = json(&evaluate(folder.path(), &[&arguments[..], &["split"]].concat()));
+    assert_eq!(
+        (&report["rows"], &report["missing"], &report["per_type"]["script_based"]["rows"]),
+        (&json!(1), &json!(2), &json!(1))
+    );
+    let stats =
+        json(&evaluate(folder.path(), &["stats", "--data", "split/test.parquet", "--language", "zh", "--json"]));
+    assert_eq!((&stats["answers"], &stats["per_role"]), (&json!(4), &json!({"A": 2, "李白": 1})));
+    assert_refused(
+        &evaluate(folder.path(), &[&arguments[..], &["damaged.parquet"]].concat()),
+        &["parquet", "damaged.parquet"],
+    );
 }

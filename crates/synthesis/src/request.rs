@@ -23,6 +23,10 @@ pub enum Stage {
     Reference,
     /// The one answer that stands for `RoleGPT` itself.
     Baseline,
+    /// A model under test answers a question.
+    Answer,
+    /// A judge compares answers.
+    Judge,
 }
 
 /// How a reply is sampled; the defaults are the paper's for `RoleGPT`.
