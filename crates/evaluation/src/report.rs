@@ -86,7 +86,7 @@ fn summary(page: &mut String, systems: &[System]) {
         let cells: String = METRICS
             .iter()
             .map(|metric| match system.figure(metric) {
-                Some((mean, [low, high])) => format!("<td>{mean:.4}<br><small>{low:.4} – {high:.4}</small></td>"),
+                Some((mean, [low, high])) => format!("<td>{mean:.4}<br><small>{low:.4} to {high:.4}</small></td>"),
                 None => "<td>–</td>".to_string(),
             })
             .collect();
@@ -110,7 +110,7 @@ fn bars(page: &mut String, systems: &[System]) {
         page,
         "<svg role=\"img\" aria-label=\"Scores of the table above as bars\" viewBox=\"0 0 {width:.0} {:.0}\" width=\"{width:.0}\" \
          font-family=\"system-ui,sans-serif\" font-size=\"12\">",
-        height + 60.0
+        height + 40.0
     );
     for step in 0..=5 {
         let value = top * f64::from(step) / 5.0;
@@ -165,7 +165,7 @@ fn comparisons(page: &mut String, systems: &[System]) {
             let [low, high] = found.ci95;
             let _ = writeln!(
                 page,
-                "<tr><td>{}</td><td>{metric}</td><td>{:+.4}</td><td>{low:+.4} – {high:+.4}</td><td>{:.4}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                "<tr><td>{}</td><td>{metric}</td><td>{:+.4}</td><td>{low:+.4} to {high:+.4}</td><td>{:.4}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 escape(&system.name),
                 found.difference,
                 found.p,
