@@ -158,6 +158,7 @@ pub struct Planned {
 type Rehearse = dyn Fn(&Request) -> String + Send + Sync;
 
 struct Rehearsal {
+    context: Option<usize>,
     answer: Box<Rehearse>,
     seen: Mutex<HashSet<Key>>,
     planned: Mutex<BTreeMap<Stage, Planned>>,
@@ -209,9 +210,10 @@ impl Dispatcher {
 
     /// A dispatcher that asks nobody: what the journal lacks is counted, and answered by `answer`.
     ///
-    /// `models` are the models that would be asked, for the journal's sake.
+    /// `models` are the models that would be asked, for the journal's sake, and `context` the smallest of theirs.
     pub fn rehearsal(
         models: &[String],
+        context: Option<usize>,
         journal: Journal,
         answer: impl Fn(&Request) -> String + Send + Sync + 'static,
     ) -> Dispatcher {
@@ -221,7 +223,7 @@ impl Dispatcher {
         models.dedup();
         dispatcher.models = models.join(" ");
         let (seen, planned) = (Mutex::default(), Mutex::default());
-        dispatcher.rehearsal = Some(Rehearsal { answer: Box::new(answer), seen, planned });
+        dispatcher.rehearsal = Some(Rehearsal { context, answer: Box::new(answer), seen, planned });
         dispatcher
     }
 
@@ -232,7 +234,8 @@ impl Dispatcher {
 
     /// The smallest context of the teachers that know theirs, in tokens.
     pub fn context(&self) -> Option<usize> {
-        self.endpoints.iter().filter_map(|endpoint| endpoint.teacher.context()).min()
+        let of_teachers = self.endpoints.iter().filter_map(|endpoint| endpoint.teacher.context()).min();
+        of_teachers.or_else(|| self.rehearsal.as_ref()?.context)
     }
 
     /// The answer to a request: from the journal, or else from a teacher.

@@ -1,13 +1,44 @@
 //! Makes RoleBench-shaped data with a teacher model: profiles, Context-Instruct, RoleGPT. Knows prompts and journals; never kernels or gradients.
 
+mod bm25;
 mod budget;
+mod clean;
+mod context_instruct;
+mod dataset;
+mod decontaminate;
 mod dispatcher;
+mod instructions;
 mod journal;
 pub mod limits;
+pub mod near;
+mod parquet_file;
+mod pipeline;
+mod profile;
+mod prompts;
+pub mod report;
 mod request;
+mod rolegpt;
+mod row;
+mod segment;
+pub mod source;
 pub mod teacher;
+mod text;
+mod triplet;
 
+pub use bm25::Bm25;
 pub use budget::{Budget, Failure, Price};
+pub use clean::{Reject, check, clean};
+pub use context_instruct::{ContextInstruct, Specific};
+pub use dataset::{Assembly, Dataset, DatasetError, Splits, file as write_file, write_role};
+pub use decontaminate::{Decontamination, Planting, decontaminate, measure};
 pub use dispatcher::{Dispatcher, Endpoint, Planned, Progress, Retries};
+pub use instructions::{Instruction, InstructionError, Sampled, Sampler, parse_instructions};
 pub use journal::{Answer, Durability, Journal, JournalError, Tally};
+pub use pipeline::{Part, Pipeline, rehearsed_answer, slug};
+pub use profile::{Material, Profile, Profiler};
 pub use request::{Key, Request, Sampling, Stage, estimate_tokens};
+pub use rolegpt::{General, RoleGpt, Strategy};
+pub use row::{Counts, Provenance, Row};
+pub use segment::{Segment, segments};
+pub use text::language_of;
+pub use triplet::{Triplet, parse_triplets};
