@@ -1,7 +1,8 @@
 //! What requests cost, and the limit. It holds as far as the estimate of a prompt's tokens does; replies are reckoned at their longest.
 
 use crate::{JournalError, Request};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
 /// What a teacher takes for a million tokens, in any currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -75,44 +76,70 @@ impl Failure {
 #[derive(Debug)]
 pub struct Budget {
     limit: Option<f64>,
-    state: Mutex<(f64, f64)>,
+    state: Mutex<Money>,
+    settled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Money {
+    spent: f64,
+    reserved: f64,
+    /// Requests under way.
+    under_way: usize,
 }
 
 impl Budget {
     /// A budget of which `spent` is gone already.
     pub fn new(limit: Option<f64>, spent: f64) -> Budget {
-        Budget { limit, state: Mutex::new((spent, 0.0)) }
+        let state = Mutex::new(Money { spent, ..Money::default() });
+        Budget { limit, state, settled: Notify::new() }
     }
 
-    /// Sets money aside.
+    /// Sets money aside; waits for requests under way where they may leave enough of it.
     ///
     /// # Errors
-    /// [`Failure::Budget`] where it could pass the limit.
-    pub fn reserve(&self, amount: f64) -> Result<(), Failure> {
-        let mut state = self.lock();
-        let (spent, reserved) = *state;
-        match self.limit {
-            Some(limit) if spent + reserved + amount > limit => Err(Failure::Budget { limit, spent, reserved }),
-            _ => {
-                state.1 += amount;
-                Ok(())
+    /// [`Failure::Budget`] where the limit could be passed.
+    pub async fn reserve(&self, amount: f64) -> Result<(), Failure> {
+        loop {
+            let settled = self.settled.notified();
+            let mut settled = std::pin::pin!(settled);
+            // From here on no settlement is missed.
+            settled.as_mut().enable();
+            if self.try_reserve(amount)? {
+                return Ok(());
             }
+            settled.await;
         }
+    }
+
+    fn try_reserve(&self, amount: f64) -> Result<bool, Failure> {
+        let mut money = self.lock();
+        let Money { spent, reserved, under_way } = *money;
+        if let Some(limit) = self.limit.filter(|limit| spent + reserved + amount > *limit) {
+            let may_be_enough = under_way > 0 && spent + amount <= limit;
+            return if may_be_enough { Ok(false) } else { Err(Failure::Budget { limit, spent, reserved }) };
+        }
+        money.reserved += amount;
+        money.under_way += 1;
+        Ok(true)
     }
 
     /// Ends a reservation; `cost` of it is spent.
     pub fn settle(&self, reserved: f64, cost: f64) {
-        let mut state = self.lock();
-        state.0 += cost;
-        state.1 = (state.1 - reserved).max(0.0);
+        let mut money = self.lock();
+        money.spent += cost;
+        money.reserved = (money.reserved - reserved).max(0.0);
+        money.under_way = money.under_way.saturating_sub(1);
+        drop(money);
+        self.settled.notify_waiters();
     }
 
     /// What is spent.
     pub fn spent(&self) -> f64 {
-        self.lock().0
+        self.lock().spent
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (f64, f64)> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Money> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,6 +3,7 @@
 use crate::{Answer, text};
 use roles::Language;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// Why an answer is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub enum Reject {
     NearDuplicate,
     /// Near a row of a test file.
     Contaminated,
+    /// It shares next to no words with what it was made from.
+    Ungrounded,
     /// No answer came.
     NoAnswer,
 }
@@ -43,6 +46,7 @@ impl Reject {
             Reject::LowConfidence => "rated Low by the teacher",
             Reject::NearDuplicate => "near-duplicate of another row",
             Reject::Contaminated => "too near to a test row",
+            Reject::Ungrounded => "shares next to no words with its source",
             Reject::NoAnswer => "no answer from the teacher",
         }
     }
@@ -149,6 +153,29 @@ pub fn check(text: &str, language: Language) -> Result<(), Reject> {
         return Err(Reject::WrongLanguage);
     }
     Ok(())
+}
+
+/// Does a text hold on to what it was made from? One in six of its words, or of its pairs of Han characters, must.
+///
+/// # Errors
+/// [`Reject::Ungrounded`].
+pub fn grounded(text: &str, source: &str) -> Result<(), Reject> {
+    let source: HashSet<String> = terms(source).collect();
+    let (mut all, mut known) = (0, 0);
+    for term in terms(text) {
+        all += 1;
+        known += usize::from(source.contains(&term));
+    }
+    if known * 6 >= all { Ok(()) } else { Err(Reject::Ungrounded) }
+}
+
+/// Words of four letters and more, and pairs of neighbouring Han characters.
+fn terms(text: &str) -> impl Iterator<Item = String> {
+    let tokens = text::tokens(text);
+    let is_han = |token: &String| token.chars().all(text::is_han);
+    let words: Vec<String> = tokens.iter().filter(|token| !is_han(token) && token.len() > 3).cloned().collect();
+    let pairs: Vec<String> = tokens.windows(2).filter(|pair| pair.iter().all(is_han)).map(<[String]>::concat).collect();
+    words.into_iter().chain(pairs)
 }
 
 /// Does a text end, or break off? Short answers (a number, a name) need no full stop.

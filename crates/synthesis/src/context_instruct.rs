@@ -1,10 +1,9 @@
 //! Context-Instruct: questions and answers on what a role knows (paper, section 2).
 
 use crate::{
-    Answer, Counts, Dispatcher, Failure, Reject, Request, Row, Sampling, Stage, check, clean, near, profile::Profile,
-    prompts, row::Provenance, segment::Segment, triplet::parse_triplets,
+    Answer, Counts, Dispatcher, Failure, Reject, Request, Row, Sampling, Stage, check, clean, instructions::shuffled,
+    near, profile::Profile, prompts, row::Provenance, segment::Segment, triplet::parse_triplets,
 };
-use futures_util::{StreamExt, stream};
 use rolebench::Kind;
 use roles::{Message, Speaker};
 use serde::{Deserialize, Serialize};
@@ -12,11 +11,11 @@ use serde::{Deserialize, Serialize};
 /// How many are asked for, and which are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct ContextInstruct {
-    /// Rounds end when so many candidates were found; the paper has 400 for a role.
+    /// Asking ends when so many candidates were found; the paper has 400 for a role.
     pub candidates: usize,
     /// Triplets asked for at once.
     pub per_request: usize,
-    /// Most rounds; in each, every segment is asked about once with its text and once without.
+    /// Most rounds; a round is over when every segment was asked about, and as often without a script.
     pub most_rounds: u32,
     /// ROUGE-L F of two questions of one role from which on the later falls; the paper names none.
     pub duplicate: f64,
@@ -37,8 +36,6 @@ pub struct Specific {
     pub rows: Vec<Row>,
     /// What became of the triplets.
     pub counts: Counts,
-    /// Rounds that were asked.
-    pub rounds: u32,
 }
 
 impl ContextInstruct {
@@ -53,11 +50,16 @@ impl ContextInstruct {
         segments: &[Segment],
     ) -> Result<Specific, Failure> {
         let mut specific = Specific::default();
-        while specific.rounds < self.most_rounds && specific.counts.found < self.candidates {
-            let asked = self.requests(profile, segments, specific.rounds);
-            let asking = asked.iter().map(|(request, _)| dispatcher.ask(request));
-            let answers: Vec<Result<Answer, Failure>> =
-                stream::iter(asking).buffered(dispatcher.concurrency()).collect().await;
+        let mut prompts = self.prompts(profile, segments);
+        while specific.counts.found < self.candidates {
+            // As few as may do; what they lack is asked for again.
+            let needed = (self.candidates - specific.counts.found).div_ceil(self.per_request.max(1));
+            let asked: Vec<(Request, Option<&Segment>)> = prompts.by_ref().take(needed).collect();
+            if asked.is_empty() {
+                break;
+            }
+            let requests: Vec<Request> = asked.iter().map(|(request, _)| request.clone()).collect();
+            let answers = dispatcher.ask_all(&requests).await;
             for ((request, segment), answer) in asked.iter().zip(answers) {
                 specific.counts.requests += 1;
                 match answer {
@@ -66,19 +68,19 @@ impl ContextInstruct {
                     Err(_) => specific.counts.reject(Reject::NoAnswer),
                 }
             }
-            specific.rounds += 1;
         }
         self.drop_duplicates(&mut specific);
         specific.counts.kept = specific.rows.len();
         Ok(specific)
     }
 
-    fn requests<'a>(
-        &self,
-        profile: &Profile,
+    /// What is asked, in turn without a script and with a segment; segments in a random order that is always the same, so
+    /// that few requests see all of a script.
+    fn prompts<'a>(
+        &'a self,
+        profile: &'a Profile,
         segments: &'a [Segment],
-        round: u32,
-    ) -> Vec<(Request, Option<&'a Segment>)> {
+    ) -> impl Iterator<Item = (Request, Option<&'a Segment>)> + use<'a> {
         let role = &profile.role;
         let request = |stage, prompt: String, sample| Request {
             stage,
@@ -87,16 +89,22 @@ impl ContextInstruct {
             json: true,
             sample,
         };
-        let agnostic = prompts::script_agnostic(role, self.per_request);
-        // As many without a script as with: each of them is another sample of one prompt.
-        let at_once = segments.len().max(1) as u32;
-        let without =
-            (0..at_once).map(|nth| (request(Stage::ScriptAgnostic, agnostic.clone(), round * at_once + nth), None));
-        let with = segments.iter().map(|segment| {
-            let prompt = prompts::script_based(role, &segment.source, &segment.text, self.per_request);
-            (request(Stage::ScriptBased, prompt, round), Some(segment))
-        });
-        without.chain(with).collect()
+        let order = match segments.len() {
+            0 => vec![None],
+            count => shuffled(count, 0).into_iter().map(|place| Some(&segments[place])).collect(),
+        };
+        let at_once = order.len() as u32;
+        (0..self.most_rounds).flat_map(move |round| {
+            (0..).zip(order.clone()).flat_map(move |(nth, segment)| {
+                let agnostic = prompts::script_agnostic(role, self.per_request);
+                let without = (request(Stage::ScriptAgnostic, agnostic, round * at_once + nth), None);
+                let with = segment.map(|segment| {
+                    let prompt = prompts::script_based(role, &segment.source, &segment.text, self.per_request);
+                    (request(Stage::ScriptBased, prompt, round), Some(segment))
+                });
+                [Some(without), with].into_iter().flatten()
+            })
+        })
     }
 
     fn drop_duplicates(&self, specific: &mut Specific) {

@@ -109,11 +109,13 @@ impl Assembly {
 
     fn is_test(&self, question: &str) -> bool {
         const PARTS: u64 = 10_000;
-        // FNV-1a; its upper bits are the better ones.
+        // FNV-1a, and a step of SplitMix64 to mix its bits.
         let hash = question.trim().bytes().fold(self.seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        (((hash >> 24) % PARTS) as f64) < self.test_share * PARTS as f64
+        let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (((mixed >> 31) % PARTS) as f64) < self.test_share * PARTS as f64
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     limits::{Breaker, Pace},
     teacher::{Reply, Teacher, TeacherError},
 };
+use futures_util::{StreamExt, stream};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
@@ -14,7 +15,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Failures in a row after which a teacher is left alone, and for how long at first.
 const BREAKER: (u32, Duration) = (10, Duration::from_secs(2));
@@ -94,21 +95,24 @@ impl Endpoint {
         self
     }
 
-    /// Asks once, in turn.
-    async fn ask(&self, request: &Request) -> Result<Reply, TeacherError> {
-        let ended = |_| TeacherError::Unusable { reason: "the run has ended".to_string() };
-        let _slot = self.slots.acquire().await.map_err(ended)?;
-        let estimate = (request.estimated_tokens() + u64::from(request.sampling.max_tokens)) as f64;
+    /// Waits until the request may be sent.
+    async fn turn(&self, request: &Request) -> Option<SemaphorePermit<'_>> {
+        let slot = self.slots.acquire().await.ok();
         if let Some(pace) = &self.requests {
             pace.take(1.0).await;
         }
         if let Some(pace) = &self.tokens {
-            pace.take(estimate).await;
+            pace.take(most_tokens(request)).await;
         }
+        slot
+    }
+
+    /// Asks once.
+    async fn ask(&self, request: &Request) -> Result<Reply, TeacherError> {
         let outcome = self.teacher.ask(request).await;
         if let Some(pace) = &self.tokens {
             let used = outcome.as_ref().map_or(0, |reply| reply.prompt_tokens + reply.reply_tokens) as f64;
-            pace.give_back((estimate - used).max(0.0));
+            pace.give_back((most_tokens(request) - used).max(0.0));
         }
         match &outcome {
             Ok(_) | Err(TeacherError::Refused { .. }) => self.breaker.succeeded(),
@@ -124,6 +128,10 @@ impl Endpoint {
         }
         outcome
     }
+}
+
+fn most_tokens(request: &Request) -> f64 {
+    (request.estimated_tokens() + u64::from(request.sampling.max_tokens)) as f64
 }
 
 /// A teacher that wants to be left alone for longer is asked after this.
@@ -263,10 +271,15 @@ impl Dispatcher {
         outcome
     }
 
+    /// The answers to many requests, in their order; as many are under way at once as the teachers take.
+    pub async fn ask_all(&self, requests: &[Request]) -> Vec<Result<Answer, Failure>> {
+        // Twice as many, for some rest between two attempts.
+        in_order(requests.iter().map(|request| self.ask(request)), 2 * self.concurrency()).await
+    }
+
     async fn ask_a_teacher(&self, key: Key, request: &Request) -> Result<Answer, Failure> {
         let most = self.endpoints.iter().map(|endpoint| endpoint.price.at_most(request)).fold(0.0, f64::max);
-        self.budget.reserve(most)?;
-        self.journal.asked(key, request).inspect_err(|_| self.budget.settle(most, 0.0))?;
+        self.budget.reserve(most).await?;
         match self.attempts(key, request).await {
             Ok((reply, endpoint)) => {
                 let cost = endpoint.price.of(reply.prompt_tokens, reply.reply_tokens);
@@ -285,9 +298,14 @@ impl Dispatcher {
     }
 
     async fn attempts(&self, key: Key, request: &Request) -> Result<(Reply, &Endpoint), (u32, Failure)> {
-        let mut attempts = 0;
+        let (mut attempts, mut is_asked) = (0, false);
         loop {
             let endpoint = self.choose().await.map_err(|reason| (attempts, Failure::Unusable { reason }))?;
+            let slot = endpoint.turn(request).await;
+            if !is_asked {
+                self.journal.asked(key, request).map_err(|error| (attempts, error.into()))?;
+                is_asked = true;
+            }
             match endpoint.ask(request).await {
                 Ok(reply) => return Ok((reply, endpoint)),
                 Err(TeacherError::Refused { reason }) => return Err((attempts + 1, Failure::Refused { reason })),
@@ -299,6 +317,7 @@ impl Dispatcher {
                         return Err((attempts, Failure::GaveUp { attempts, reason }));
                     }
                     self.count(REPEATED);
+                    drop(slot);
                     tokio::time::sleep(self.wait(key, attempts, after)).await;
                 }
             }
@@ -402,6 +421,14 @@ impl Rehearsal {
         let reply = Reply { text, prompt_tokens, reply_tokens: 0, complete: true };
         Answer::new(reply, "rehearsal", 0.0)
     }
+}
+
+/// What futures give, in their order, whichever is done first: a slow one holds up no other.
+pub(crate) async fn in_order<F: Future>(futures: impl IntoIterator<Item = F>, at_once: usize) -> Vec<F::Output> {
+    let numbered = futures.into_iter().enumerate().map(|(at, future)| async move { (at, future.await) });
+    let mut done: Vec<(usize, F::Output)> = stream::iter(numbered).buffer_unordered(at_once.max(1)).collect().await;
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, output)| output).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

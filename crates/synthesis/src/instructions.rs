@@ -82,19 +82,7 @@ fn read_row(row: &Value, found: &mut Vec<Instruction>) {
         }
         return;
     }
-    if let Some(instruction) = field("instruction").or_else(|| field("textbox_q_instruction")) {
-        // COIG's exams put the question beside the instruction.
-        let input = field("input").or_else(|| field("textbox_question")).unwrap_or_default();
-        let answer =
-            field("output").or_else(|| field("answer")).or_else(|| field("textbox_answer")).unwrap_or_default();
-        return add(format!("{instruction}\n{input}").trim().to_string(), answer);
-    }
-    if let Some(turns) = row["data"].as_array()
-        && let Some(question) = turns.first().and_then(Value::as_str)
-    {
-        let answer = turns.get(1).and_then(Value::as_str).unwrap_or_default();
-        return add(question.trim().to_string(), answer);
-    }
+    // Before the instruction: in COIG it only names the kind of talk.
     for name in ["conversations", "messages"] {
         let Some(turns) = row[name].as_array() else { continue };
         let says = |turn: &Value| {
@@ -108,6 +96,19 @@ fn read_row(row: &Value, found: &mut Vec<Instruction>) {
         if let Some(asked) = says(question) {
             return add(asked.trim().to_string(), &answer.unwrap_or_default());
         }
+    }
+    if let Some(instruction) = field("instruction").or_else(|| field("textbox_q_instruction")) {
+        // COIG's exams put the question beside the instruction.
+        let input = field("input").or_else(|| field("textbox_question")).unwrap_or_default();
+        let answer =
+            field("output").or_else(|| field("answer")).or_else(|| field("textbox_answer")).unwrap_or_default();
+        return add(format!("{instruction}\n{input}").trim().to_string(), answer);
+    }
+    if let Some(turns) = row["data"].as_array()
+        && let Some(question) = turns.first().and_then(Value::as_str)
+    {
+        let answer = turns.get(1).and_then(Value::as_str).unwrap_or_default();
+        add(question.trim().to_string(), answer);
     }
 }
 

@@ -131,15 +131,15 @@ pub fn rehearsed_answer(request: &Request, per_request: usize) -> String {
     };
     match request.stage {
         Stage::ScriptAgnostic | Stage::ScriptBased => {
-            let rating = if language == Language::Zh { "高" } else { "High" };
-            let seed = request.key("").seed();
-            let item = |nth: usize| {
-                let question = format!("{sentence}{seed}-{nth}?");
-                serde_json::json!({"question": question, "confidence": rating, "reason": "", "answer": sentence})
-            };
+            // Low, so that nothing is made of them.
+            let item = |_| serde_json::json!({"question": sentence, "confidence": "Low", "answer": sentence});
             serde_json::json!({"items": (0..per_request).map(item).collect::<Vec<_>>()}).to_string()
         }
         Stage::Catchphrases => sentence.to_string(),
-        _ => format!("{you}{}", sentence.repeat(4)),
+        // In the words of its source, as long as a description.
+        _ => {
+            let tail = prompt.char_indices().rev().nth(800).map_or(prompt, |(at, _)| &prompt[at..]);
+            format!("{you}{tail} {sentence}{sentence}")
+        }
     }
 }

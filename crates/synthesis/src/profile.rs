@@ -6,7 +6,6 @@ use crate::{
     source::{Names, Script},
     text::{self, is_sentence_end},
 };
-use futures_util::{StreamExt, stream};
 use roles::{Exchange, Language, Message, Role, Speaker};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -95,17 +94,20 @@ impl Profiler {
             material.scripts.iter().flat_map(|script| segments(script, self.segment_tokens)).collect();
         let about: Vec<&Segment> = all.iter().filter(|segment| material.names.are_in(&segment.text) > 0).collect();
         let count = about.len().min(self.most_notes);
-        let chosen = (0..count).map(|at| about[at * about.len() / count]);
+        let chosen: Vec<&Segment> = (0..count).map(|at| about[at * about.len() / count]).collect();
         let requests: Vec<Request> = chosen
+            .iter()
             .map(|segment| self.request(Stage::Notes, prompts::notes(&role.name, role.language, &segment.text)))
             .collect();
-        let mut answers =
-            stream::iter(requests.iter().map(|request| dispatcher.ask(request))).buffered(dispatcher.concurrency());
+        let answers = dispatcher.ask_all(&requests).await;
         let mut notes = Vec::new();
-        while let Some(answer) = answers.next().await {
+        for (segment, answer) in chosen.iter().zip(answers) {
             let is_nothing = |text: &str| matches!(text.trim_matches(['.', '。', '"']), "NOTHING" | "无");
-            let checked = accept(answer, counts, |text| clean::check(text, role.language))?;
-            notes.extend(checked.filter(|text| !is_nothing(text)));
+            let check = |text: &str| match is_nothing(text) {
+                true => Ok(()),
+                false => clean::check(text, role.language).and_then(|()| clean::grounded(text, &segment.text)),
+            };
+            notes.extend(accept(answer, counts, check)?.filter(|text| !is_nothing(text)));
         }
         Ok(notes)
     }
@@ -127,10 +129,13 @@ impl Profiler {
             if (least..=most).contains(&text.chars().count()) { Ok(()) } else { Err(Reject::Incomplete) }
         };
         let third = self.request(Stage::Description, prompts::description(&role.name, role.language, known));
-        let Some(third) = accept(dispatcher.ask(&third).await, counts, is_description)? else { return Ok(None) };
+        let is_of = |text: &str, source: &str| is_description(text).and_then(|()| clean::grounded(text, source));
+        let third = accept(dispatcher.ask(&third).await, counts, |text| is_of(text, known))?;
+        let Some(third) = third else { return Ok(None) };
         let second = self.request(Stage::SecondPerson, prompts::second_person(role.language, &third));
+        let third = third.as_str();
         let is_second_person = |text: &str| {
-            is_description(text)?;
+            is_of(text, third)?;
             let lower = format!(" {}", text.to_lowercase());
             let speaks_to = if role.language == Language::Zh { text.contains('你') } else { lower.contains(" you") };
             if speaks_to { Ok(()) } else { Err(Reject::Unreadable) }

@@ -50,8 +50,7 @@ fn costs(page: &mut String, about: &Circumstances) {
 
 fn roles(page: &mut String, dataset: &Dataset) {
     push(page, "<h2>Roles</h2><p>Candidates are triplets of question, confidence and answer.</p>");
-    let head =
-        ["role", "lines", "segments", "rounds", "candidates", "role-specific rows", "instructions", "answers", "kept"];
+    let head = ["role", "lines", "segments", "candidates", "role-specific rows", "instructions", "answers", "kept"];
     table(
         page,
         &head,
@@ -61,7 +60,6 @@ fn roles(page: &mut String, dataset: &Dataset) {
                 profile.role.name.clone(),
                 profile.dialogue.len().to_string(),
                 segments.iter().map(|(_, count)| count).sum::<usize>().to_string(),
-                specific.rounds.to_string(),
                 specific.counts.found.to_string(),
                 specific.rows.len().to_string(),
                 general.rows.len().to_string(),

@@ -2,9 +2,8 @@
 
 use crate::{
     Answer, Counts, Dispatcher, Failure, Instruction, Reject, Request, Row, Sampling, Stage, bm25::Bm25, clean,
-    profile::Profile, prompts, row::Provenance,
+    dispatcher::in_order, profile::Profile, prompts, row::Provenance,
 };
-use futures_util::{StreamExt, stream};
 use roles::{Message, Speaker};
 use serde::{Deserialize, Serialize};
 
@@ -64,11 +63,10 @@ impl RoleGpt {
     ) -> Result<General, Failure> {
         let index = Bm25::new(profile.dialogue.iter().map(|exchange| exchange.user.as_str()));
         let asking = instructions.iter().map(|instruction| self.ask(dispatcher, profile, &index, instruction));
-        // Each instruction asks several things at once itself.
-        let at_once = dispatcher.concurrency().div_ceil(self.references.max(1) as usize) + 1;
-        let mut answers = stream::iter(asking).buffered(at_once);
+        // Each instruction asks several things itself; teachers' own limits say how many are under way.
+        let at_once = dispatcher.concurrency();
         let mut general = General::default();
-        while let Some(answered) = answers.next().await {
+        for answered in in_order(asking, at_once).await {
             let (row, baseline, counts) = answered?;
             general.rows.extend(row);
             general.baseline.extend(baseline);
@@ -95,11 +93,7 @@ impl RoleGpt {
         let references = (0..self.references).map(|sample| request(Stage::Reference, sample));
         let requests: Vec<Request> = references.chain([request(Stage::Baseline, 0)]).collect();
         let mut counts = Counts { requests: requests.len(), ..Counts::default() };
-        let answers: Vec<Result<Answer, Failure>> =
-            stream::iter(requests.iter().map(|request| dispatcher.ask(request)))
-                .buffered(requests.len())
-                .collect()
-                .await;
+        let answers = dispatcher.ask_all(&requests).await;
         let mut row: Option<Row> = None;
         let mut baseline = None;
         for (request, answer) in requests.iter().zip(answers) {

@@ -42,11 +42,9 @@ fn scripted(script: impl Fn(&Request) -> Result<String, TeacherError> + Send + S
 }
 
 async fn ask_all(dispatcher: &Dispatcher, count: usize) -> Vec<Result<String, Failure>> {
-    let asking = (0..count).map(|number| async move {
-        let request = request(number);
-        dispatcher.ask(&request).await.map(|answer| answer.text)
-    });
-    stream::iter(asking).buffered(64).collect().await
+    let requests: Vec<Request> = (0..count).map(request).collect();
+    let answers = dispatcher.ask_all(&requests).await;
+    answers.into_iter().map(|answer| answer.map(|answer| answer.text)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

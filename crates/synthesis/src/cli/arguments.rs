@@ -1,10 +1,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use roles::Language;
 use std::{path::PathBuf, str::FromStr};
-use synthesis::{
-    Assembly, ContextInstruct, Pipeline, RoleGpt, Strategy,
-    teacher::{SpecError, TeacherSpec},
-};
+use synthesis::{Assembly, ContextInstruct, Pipeline, RoleGpt, Strategy};
 
 /// A RoleBench of one's own, with any teacher.
 #[derive(Parser)]
@@ -33,8 +30,8 @@ pub struct TeacherArguments {
     /// Who is asked: an OpenAI-compatible address up to /v1, or a GGUF file; then settings, with commas: model=NAME,
     /// key-env=VARIABLE, weight=N, concurrency=N, rpm=N, tpm=N, input-price=P, output-price=P (of a million tokens),
     /// timeout=SECONDS. Several teachers share the work.
-    #[arg(long = "teacher", value_name = "PLACE,NAME=VALUE,…", required = true, value_parser = TeacherSpec::from_str as fn(&str) -> Result<TeacherSpec, SpecError>)]
-    pub teachers: Vec<TeacherSpec>,
+    #[arg(long = "teacher", value_name = "PLACE,NAME=VALUE,…", required = true)]
+    pub teachers: Vec<String>,
     /// Where everything goes, the journal of requests and answers too. The same command goes on where it ended.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

@@ -26,9 +26,9 @@ impl Bar {
             loop {
                 ticks.tick().await;
                 let text = text(&shown, total, started);
-                let end = if is_terminal { "\r" } else { "\n" };
+                let end = if is_terminal { "\u{1b}[K\r" } else { "\n" };
                 // Nobody may be reading.
-                let _ = write!(std::io::stderr(), "{text}\u{1b}[K{end}");
+                let _ = write!(std::io::stderr(), "{text}{end}");
             }
         });
         Bar { dispatcher, total, started, ticking }

@@ -22,7 +22,10 @@ pub async fn run<'a, T>(
         ensure!(limit.is_finite() && limit >= 0.0, "--max-cost is {limit}, expected 0 or more");
     }
     let path = arguments.out.join("journal.jsonl");
-    let specs = &arguments.teachers;
+    // Not by clap, which would repeat what it refuses: someone may have put a key there.
+    let specs: Vec<TeacherSpec> =
+        arguments.teachers.iter().map(|text| text.parse().context("in --teacher")).collect::<Result<_>>()?;
+    let specs = specs.as_slice();
     let mut local = Vec::new();
     for spec in specs {
         // A file is opened once, and its context must be known for the rehearsal; a server costs nothing to open later.

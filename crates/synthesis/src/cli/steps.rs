@@ -125,7 +125,14 @@ async fn run_tasks(
         let (finished, material) = (task.finished.clone(), task.material.clone());
         async move { pipeline.run(dispatcher, &material, finished, &asked).await }
     };
-    stream::iter(tasks.iter().map(run)).buffered(ROLES_AT_ONCE).try_collect().await
+    // Roles end in any order; the journal keeps what they ask, so nothing is lost if one has to end the run.
+    let numbered = tasks.iter().enumerate().map(|(at, task)| {
+        let part = run(task);
+        async move { part.await.map(|part| (at, part)) }
+    });
+    let mut parts: Vec<(usize, Part)> = stream::iter(numbered).buffer_unordered(ROLES_AT_ONCE).try_collect().await?;
+    parts.sort_by_key(|(at, _)| *at);
+    Ok(parts.into_iter().map(|(_, part)| part).collect())
 }
 
 pub fn assemble(arguments: &AssembleArguments) -> Result<()> {

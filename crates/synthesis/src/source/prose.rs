@@ -55,7 +55,7 @@ const VERBS: [&str; 44] = [
 const HONORIFICS: [&str; 8] = ["Mr.", "Mrs.", "Dr.", "Miss", "Sir", "Lady", "Captain", "Professor"];
 const SAYING: &str = "道曰说問问答叫喝笑叹骂喊云吼嚷哭";
 /// How a Chinese speaker says it, and where it begins: not part of the name.
-const MANNER: &str = "又忙即便乃遂亦高大低声冷微怒喜惊急厉连上前拱手躬身回头暗自心中里着地的那这却只一";
+const MANNER: &str = "又忙慌即便乃遂亦高大低声冷微怒喜惊急厉连上前拱手躬身回头暗自心中里着地的那这却只一";
 const LONGEST_NAME: usize = 4;
 
 /// A chapter: its heading and its paragraphs.
@@ -144,7 +144,7 @@ impl Turns<'_> {
         }
     }
 
-    /// An English paragraph has one speaker.
+    /// An English paragraph has one speaker, and speech ends in a mark.
     fn english(&mut self, pieces: &[Piece]) -> Vec<Beat> {
         let named = pieces.iter().filter(|piece| !piece.quoted).find_map(|piece| english_name(piece.text));
         let words: Vec<&str> = pieces.iter().filter(|piece| piece.quoted).map(|piece| piece.text).collect();
@@ -153,7 +153,7 @@ impl Turns<'_> {
         // A word in quotation marks inside a narration is no speech.
         let ends_like_speech =
             words.chars().last().is_some_and(|last| is_sentence_end(last) || matches!(last, ',' | '-' | '—'));
-        if named.is_none() && !ends_like_speech {
+        if !ends_like_speech {
             let whole: Vec<&str> = pieces.iter().map(|piece| piece.text).collect();
             return vec![Beat::Narration(whole.concat())];
         }
@@ -271,7 +271,8 @@ fn english_name(around: &str) -> Option<Named> {
                 .rev()
                 .take_while(|&place| is_name_word(bare[place]) || HONORIFICS.contains(&words[place]))
                 .last();
-            start.and_then(|start| name_from(&words[start..at], &bare[start..at]))
+            let start = start.or(at.checked_sub(1))?;
+            name_from(&words[start..at], &bare[start..at])
         };
         if let Some(named) = after.or_else(before) {
             return Some(named);

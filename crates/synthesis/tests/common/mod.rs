@@ -1,4 +1,5 @@
 //! An OpenAI-compatible server that answers, fails and lies as it is told, and counts.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use axum::{
     Router,
@@ -51,6 +52,8 @@ pub struct Mock {
     write: Box<Write>,
     /// Chance of each fault, in percent.
     percent: u64,
+    /// How long every answer takes.
+    latency: Duration,
     /// How late a late answer is.
     lateness: Duration,
     seen: Mutex<HashMap<String, Seen>>,
@@ -60,8 +63,17 @@ pub struct Mock {
 impl Mock {
     /// A server whose model writes by `write`, given the request and a random number that is the request's own.
     pub fn new(percent: u64, write: impl Fn(&Value, u64) -> String + Send + Sync + 'static) -> Arc<Mock> {
+        Mock::with_latency(Duration::ZERO, percent, write)
+    }
+
+    /// The same, with answers that take so long.
+    pub fn with_latency(
+        latency: Duration,
+        percent: u64,
+        write: impl Fn(&Value, u64) -> String + Send + Sync + 'static,
+    ) -> Arc<Mock> {
         let (seen, faults) = (Mutex::default(), Mutex::default());
-        Arc::new(Mock { write: Box::new(write), percent, lateness: Duration::from_millis(600), seen, faults })
+        Arc::new(Mock { write: Box::new(write), percent, latency, lateness: Duration::from_millis(600), seen, faults })
     }
 
     /// Starts to listen; returns the address up to `/v1`.
@@ -125,6 +137,7 @@ async fn answer(State(mock): State<Arc<Mock>>, headers: HeaderMap, body: Bytes) 
         "usage": {"prompt_tokens": 100, "completion_tokens": 20},
     })
     .to_string();
+    tokio::time::sleep(mock.latency).await;
     match fault {
         Some(Fault::NoJson) => "<html>Bad gateway</html>".into_response(),
         Some(Fault::Cut) => {
