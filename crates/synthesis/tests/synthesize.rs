@@ -116,13 +116,13 @@ fn teacher(request: &Value, number: u64) -> String {
     match number % 20 {
         _ if prompt.contains("catchphrases") => "1. The sea gives everything!\n2. Never.".into(),
         _ if prompt.contains("description") || prompt.contains("Describe") || prompt.contains("piece of a script") => {
-            format!("You are one of whom this is told. {source}{source}")
+            format!("You are one of whom {number} things are told. {source}{source}")
         }
         0 => "As an AI language model, I have no opinions.".into(),
         1 => "I'm sorry, but I can't help with that.".into(),
         2 => "这个回答是用另一种语言写的。".into(),
         3 => "Staying in character, I would say yes.".into(),
-        4 => "I went down to the".into(),
+        4 => "I went down to the harbour and from there to".into(),
         _ => format!("Captain Orla: It is worth {number} pearls."),
     }
 }
@@ -173,11 +173,14 @@ async fn all_over_a_failing_server_makes_a_clean_data_set_and_pays_once() {
         let asked: HashSet<&str> = train.iter().map(|row| row.key().1).collect();
         assert!(test.iter().all(|row| !asked.contains(row.key().1)), "{part}: a test question is in training");
         for answer in train.iter().chain(&test).flat_map(|row| &row.generated) {
-            let is_bad = ["AI language", "sorry", "另一种", "in character", "went down", "Captain Orla:"]
+            let is_bad = ["AI language", "sorry", "另一种", "in character", "from there to"]
                 .iter()
                 .any(|bad| answer.contains(bad));
             assert!(!is_bad, "{answer}");
         }
+        let own_name =
+            |row: &&rolebench::Sample| row.generated.iter().any(|answer| answer.starts_with(&format!("{}:", row.role)));
+        assert!(!train.iter().any(|row| own_name(&row)), "a role says its own name before it speaks");
         let reader = SerializedFileReader::new(File::open(split("train.parquet")).expect("a file")).expect("parquet");
         let first = reader.get_row_iter(None).expect("rows").next().expect("a row").expect("read");
         assert_eq!(reader.metadata().file_metadata().num_rows() as usize, train.len());
