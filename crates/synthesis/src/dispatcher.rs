@@ -424,7 +424,7 @@ impl Rehearsal {
 }
 
 /// What futures give, in their order, whichever is done first: a slow one holds up no other.
-pub(crate) async fn in_order<F: Future>(futures: impl IntoIterator<Item = F>, at_once: usize) -> Vec<F::Output> {
+pub async fn in_order<F: Future>(futures: impl IntoIterator<Item = F>, at_once: usize) -> Vec<F::Output> {
     let numbered = futures.into_iter().enumerate().map(|(at, future)| async move { (at, future.await) });
     let mut done: Vec<(usize, F::Output)> = stream::iter(numbered).buffer_unordered(at_once.max(1)).collect().await;
     done.sort_by_key(|(at, _)| *at);

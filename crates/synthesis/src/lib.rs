@@ -31,7 +31,7 @@ pub use clean::{Reject, check, clean};
 pub use context_instruct::{ContextInstruct, Specific};
 pub use dataset::{Assembly, Dataset, DatasetError, Splits, file as write_file, write_role};
 pub use decontaminate::{Decontamination, Planting, decontaminate, measure};
-pub use dispatcher::{Dispatcher, Endpoint, Planned, Progress, Retries};
+pub use dispatcher::{Dispatcher, Endpoint, Planned, Progress, Retries, in_order};
 pub use instructions::{Instruction, InstructionError, Sampled, Sampler, parse_instructions};
 pub use journal::{Answer, Durability, Journal, JournalError, Tally};
 pub use pipeline::{Part, Pipeline, rehearsed_answer, slug};

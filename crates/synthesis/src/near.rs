@@ -1,11 +1,15 @@
 //! Near-duplicates: all pairs of texts whose ROUGE-L F, over words and Han characters, reaches a threshold.
 //!
 //! MinHash would miss some of them. This misses none: a common subsequence of length L shares L tokens, so two texts that
-//! are near share one of their rarest few (prefix filtering, Chaudhuri 2006), and only those pairs are compared.
+//! are near share some of their rarest few (prefix filtering, Chaudhuri 2006; several of them, Wang 2012), and only such
+//! pairs are compared.
 
 use crate::text::tokens;
 use rayon::prelude::*;
 use std::collections::HashMap;
+
+/// How many of the rarest tokens two near texts are asked to share: more are slower to look up, fewer leave more pairs.
+const MATCHES: usize = 4;
 
 /// A text that is near, and how near.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,9 +24,9 @@ pub struct Near {
 pub fn nearest(texts: &[&str], against: &[&str], threshold: f64) -> Vec<Option<Near>> {
     let join = Join::new(texts.iter().chain(against), threshold);
     let index = join.index(texts.len()..texts.len() + against.len());
-    let probe = |seen: &mut Vec<u32>, at: usize| {
+    let probe = |hits: &mut Hits, at: usize| {
         let mut best: Option<Near> = None;
-        join.probe(at, &index, seen, &mut |other, f1| {
+        join.probe(at, &index, u32::MAX, hits, &mut |other, f1| {
             let place = other - texts.len();
             let is_better = best.is_none_or(|best| f1 > best.f1 || f1 == best.f1 && place < best.place);
             if is_better {
@@ -31,25 +35,20 @@ pub fn nearest(texts: &[&str], against: &[&str], threshold: f64) -> Vec<Option<N
         });
         best
     };
-    (0..texts.len()).into_par_iter().map_init(|| vec![u32::MAX; join.texts.len()], probe).collect()
+    (0..texts.len()).into_par_iter().map_init(|| Hits::new(join.texts.len()), probe).collect()
 }
 
 /// For each text the earlier one that it repeats, where that one repeats none itself.
 pub fn duplicates(texts: &[&str], threshold: f64) -> Vec<Option<Near>> {
     let join = Join::new(texts.iter(), threshold);
     let index = join.index(0..texts.len());
-    let probe = |seen: &mut Vec<u32>, at: usize| {
+    let probe = |hits: &mut Hits, at: usize| {
         let mut earlier = Vec::new();
-        join.probe(at, &index, seen, &mut |other, f1| {
-            if other < at {
-                earlier.push(Near { place: other, f1 });
-            }
-        });
+        join.probe(at, &index, at as u32, hits, &mut |place, f1| earlier.push(Near { place, f1 }));
         earlier.sort_by_key(|near| near.place);
         earlier
     };
-    let near: Vec<Vec<Near>> =
-        (0..texts.len()).into_par_iter().map_init(|| vec![u32::MAX; texts.len()], probe).collect();
+    let near: Vec<Vec<Near>> = (0..texts.len()).into_par_iter().map_init(|| Hits::new(texts.len()), probe).collect();
     let mut repeated: Vec<Option<Near>> = Vec::with_capacity(texts.len());
     for earlier in near {
         let of = earlier.into_iter().find(|near| repeated[near.place].is_none());
@@ -114,12 +113,15 @@ impl Join {
         Join { threshold, texts: all }
     }
 
-    /// The rarest tokens of each text: what any near text shares one of.
+    /// How many tokens any near text shares at least: F = 2L / (n + m), and L ≤ m.
+    fn least_shared(&self, length: usize) -> usize {
+        ((self.threshold * length as f64 / (2.0 - self.threshold) - 1e-9).ceil() as usize).max(1)
+    }
+
+    /// How many of a text's rarest tokens any near text shares [`MATCHES`] of, or all that they share.
     fn prefix(&self, text: &Text) -> usize {
         let length = text.tokens.len();
-        // F = 2L / (n + m) and L ≤ m: the shortest partner that may be near shares this much at least.
-        let shared = (self.threshold * length as f64 / (2.0 - self.threshold) - 1e-9).ceil() as usize;
-        (length + 1).saturating_sub(shared.max(1)).min(length)
+        (length + MATCHES).saturating_sub(self.least_shared(length)).min(length)
     }
 
     fn index(&self, places: std::ops::Range<usize>) -> HashMap<u32, Vec<u32>> {
@@ -133,25 +135,65 @@ impl Join {
         index
     }
 
-    /// Tells `found` of each indexed text that is near. `seen` holds, by place, the last text that was compared with it.
-    fn probe(&self, at: usize, index: &HashMap<u32, Vec<u32>>, seen: &mut [u32], found: &mut dyn FnMut(usize, f64)) {
+    /// Tells `found` of each indexed text before `end` that is near.
+    fn probe(
+        &self,
+        at: usize,
+        index: &HashMap<u32, Vec<u32>>,
+        end: u32,
+        hits: &mut Hits,
+        found: &mut dyn FnMut(usize, f64),
+    ) {
         let text = &self.texts[at];
+        let n = text.tokens.len();
         for thing in &text.by_rarity[..self.prefix(text)] {
-            for &other in index.get(thing).into_iter().flatten() {
-                if other as usize == at || std::mem::replace(&mut seen[other as usize], at as u32) == at as u32 {
-                    continue;
-                }
-                let candidate = &self.texts[other as usize];
-                let (n, m) = (text.tokens.len(), candidate.tokens.len());
-                let needed = (self.threshold * (n + m) as f64 / 2.0 - 1e-9).ceil() as usize;
-                if needed > n.min(m) || shared(&text.by_rarity, &candidate.by_rarity) < needed {
-                    continue;
-                }
-                let common = common(&text.tokens, &candidate.tokens);
-                if common >= needed {
-                    found(other as usize, f1(common, n, m));
-                }
+            let places = index.get(thing).into_iter().flatten();
+            places.take_while(|&&place| place < end).for_each(|&place| hits.count(place));
+        }
+        let fewest = MATCHES.min(self.least_shared(n));
+        hits.drain(|place, count| {
+            if count < fewest || place == at {
+                return;
             }
+            let candidate = &self.texts[place];
+            let m = candidate.tokens.len();
+            let needed = (self.threshold * (n + m) as f64 / 2.0 - 1e-9).ceil() as usize;
+            let may_be = needed <= n.min(m) && count >= MATCHES.min(needed);
+            if !may_be || shared(&text.by_rarity, &candidate.by_rarity) < needed {
+                return;
+            }
+            let common = common(&text.tokens, &candidate.tokens);
+            if common >= needed {
+                found(place, f1(common, n, m));
+            }
+        });
+    }
+}
+
+/// How often each text was met.
+struct Hits {
+    counts: Vec<u8>,
+    met: Vec<u32>,
+}
+
+impl Hits {
+    fn new(texts: usize) -> Hits {
+        Hits { counts: vec![0; texts], met: Vec::new() }
+    }
+
+    fn count(&mut self, place: u32) {
+        let count = &mut self.counts[place as usize];
+        if *count == 0 {
+            self.met.push(place);
+        }
+        *count = count.saturating_add(1);
+    }
+
+    /// Tells of each text that was met, and forgets it.
+    fn drain(&mut self, mut each: impl FnMut(usize, usize)) {
+        for place in self.met.drain(..) {
+            let count = std::mem::take(&mut self.counts[place as usize]);
+            each(place as usize, usize::from(count));
         }
     }
 }

@@ -6,11 +6,10 @@ use super::{
     session,
 };
 use anyhow::{Context, Result, ensure};
-use futures_util::{StreamExt, TryStreamExt, stream};
 use roles::Language;
 use std::{collections::BTreeSet, env, path::Path, sync::Arc};
 use synthesis::{
-    Counts, Dispatcher, Failure, Instruction, Part, Pipeline, Row, Tally,
+    Counts, Dispatcher, Failure, Instruction, Part, Pipeline, Row, Tally, in_order,
     report::{Circumstances, card, html},
     source::{Names, Script, Source},
     write_file, write_role,
@@ -125,14 +124,8 @@ async fn run_tasks(
         let (finished, material) = (task.finished.clone(), task.material.clone());
         async move { pipeline.run(dispatcher, &material, finished, &asked).await }
     };
-    // Roles end in any order; the journal keeps what they ask, so nothing is lost if one has to end the run.
-    let numbered = tasks.iter().enumerate().map(|(at, task)| {
-        let part = run(task);
-        async move { part.await.map(|part| (at, part)) }
-    });
-    let mut parts: Vec<(usize, Part)> = stream::iter(numbered).buffer_unordered(ROLES_AT_ONCE).try_collect().await?;
-    parts.sort_by_key(|(at, _)| *at);
-    Ok(parts.into_iter().map(|(_, part)| part).collect())
+    // Not to be broken off at the first failure: requests under way are paid, and their answers must be kept.
+    in_order(tasks.iter().map(run), ROLES_AT_ONCE).await.into_iter().collect()
 }
 
 pub fn assemble(arguments: &AssembleArguments) -> Result<()> {
