@@ -1,11 +1,18 @@
-//! Turns trained checkpoints into GGUF files for the web. Knows checkpoints and GGUF; never gradients or prompts.
+//! Turns trained checkpoints and adapters into GGUF files. Knows checkpoints and GGUF; never gradients or prompts.
 
-mod checkpoint;
+mod adapter;
+mod check;
+mod container;
 mod error;
 mod gguf;
-mod vocabulary;
+mod merge;
+mod model;
+mod types;
 
-pub use checkpoint::{Checkpoint, Config};
+pub use adapter::write_adapter;
+pub use check::{Comparison, compare};
 pub use error::ExportError;
-pub use gguf::{Summary, Type, write_gguf};
-pub use vocabulary::Vocabulary;
+pub use gguf::{GgufOptions, Summary, write_gguf};
+pub use merge::merge;
+pub use model::Source;
+pub use types::Type;

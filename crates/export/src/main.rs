@@ -1,11 +1,13 @@
 //! The `export` program.
 
-use anyhow::Result;
-use clap::{Parser, Subcommand};
-use export::{Checkpoint, Type, write_gguf};
+use anyhow::{Context, Result};
+use candle_core::quantized::GgmlDType;
+use checkpoint::{Adapter, read_shape};
+use clap::{Args, Parser, Subcommand};
+use export::{GgufOptions, Source, Type, compare, merge, write_adapter, write_gguf};
 use std::path::PathBuf;
 
-/// Turns trained checkpoints into files for the web
+/// Turns trained checkpoints into files for the web and for llama.cpp
 #[derive(Parser)]
 #[command(name = "export", version)]
 struct Arguments {
@@ -15,27 +17,91 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Writes one GGUF file with weights, tokenizer and chat template
-    Gguf {
-        /// The checkpoint: a folder with config.json, model.safetensors and tokenizer.json
-        #[arg(long)]
-        model: PathBuf,
-        /// How matrices are stored: F32, F16, Q8_0 or Q4_0
-        #[arg(long = "type", value_parser = parse_type)]
-        kind: Type,
-        /// The file to write
-        #[arg(long)]
+    /// Writes a GGUF with weights, tokenizer and chat template
+    Gguf(GgufArguments),
+    /// Writes base and adapter as one checkpoint folder
+    Merge {
+        #[command(flatten)]
+        source: SourceArguments,
+        /// The folder to write
+        #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// The model's name, kept in the file
-        #[arg(long)]
-        name: Option<String>,
-        /// The weights' licence, kept in the file
-        #[arg(long)]
-        license: Option<String>,
-        /// A sentence on the model, kept in the file
-        #[arg(long)]
-        description: Option<String>,
     },
+    /// Writes an adapter as a GGUF that is put on a quantized base
+    Adapter {
+        #[command(flatten)]
+        source: SourceArguments,
+        /// How its matrices are stored: F16 or F32
+        #[arg(long = "type", default_value = "F16", value_parser = parse_adapter_type)]
+        kind: GgmlDType,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        about: About,
+    },
+    /// Reads a GGUF back and compares it with another one of the same model, say the F32 one, on a text
+    Check {
+        /// The file; of a split model all parts in order
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        model: Vec<PathBuf>,
+        /// The file to compare with
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        reference: Vec<PathBuf>,
+        /// The text
+        #[arg(long, value_name = "FILE")]
+        text: PathBuf,
+        /// Read at most this many tokens
+        #[arg(long, default_value_t = 256)]
+        limit: usize,
+    },
+}
+
+#[derive(Args)]
+struct SourceArguments {
+    /// The base: a folder with config.json, safetensors and tokenizer.json or tokenizer.model
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// A PEFT folder: adapter_config.json and adapter_model.safetensors
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct GgufArguments {
+    #[command(flatten)]
+    source: SourceArguments,
+    /// How matrices are stored: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K_M, Q4_K_M, Q5_K_M, Q6_K or web
+    #[arg(long = "type", value_parser = parse_type)]
+    kind: Type,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Split into parts of at most about this size, named as llama.cpp does: 500M, 2G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    shards: Option<u64>,
+    #[command(flatten)]
+    about: About,
+}
+
+#[derive(Args)]
+struct About {
+    /// The model's name, kept in the file
+    #[arg(long)]
+    name: Option<String>,
+    /// The weights' licence, kept in the file
+    #[arg(long)]
+    license: Option<String>,
+    /// A sentence on the model, kept in the file
+    #[arg(long)]
+    description: Option<String>,
+}
+
+impl About {
+    fn texts(self) -> Vec<(String, String)> {
+        let texts = [("name", self.name), ("license", self.license), ("description", self.description)];
+        texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?))).collect()
+    }
 }
 
 fn main() {
@@ -46,18 +112,40 @@ fn main() {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
-    let Command::Gguf { model, kind, out, name, license, description } = arguments.command;
-    let checkpoint = Checkpoint::open(&model)?;
-    let texts = [("name", &name), ("license", &license), ("description", &description)];
-    let about: Vec<(&str, &str)> = texts.into_iter().filter_map(|(key, text)| Some((key, text.as_deref()?))).collect();
-    let summary = write_gguf(&checkpoint, kind, &about, &out)?;
-    eprintln!(
-        "{}: {} tensors, {} parameters, {} bytes",
-        out.display(),
-        summary.tensors,
-        summary.parameters,
-        summary.bytes
-    );
+    match arguments.command {
+        Command::Gguf(arguments) => {
+            let source = Source::open(&arguments.source.model, arguments.source.adapter.as_deref())?;
+            let about = arguments.about.texts();
+            let options = GgufOptions { kind: arguments.kind, about, part_bytes: arguments.shards };
+            let summary = write_gguf(&source, &options, &arguments.out)?;
+            for file in &summary.files {
+                eprintln!("{}", file.display());
+            }
+            let (tensors, parameters, bytes) = (summary.tensors, summary.parameters, summary.bytes);
+            eprintln!("{tensors} tensors, {parameters} parameters, {bytes} bytes");
+        }
+        Command::Merge { source, out } => {
+            source.adapter.as_ref().context("merge needs an --adapter")?;
+            let files = merge(&Source::open(&source.model, source.adapter.as_deref())?, &out)?;
+            eprintln!("{}: {files} files of weights", out.display());
+        }
+        Command::Adapter { source, kind, out, about } => {
+            let folder = source.adapter.as_deref().context("adapter needs an --adapter")?;
+            let shape = read_shape(&source.model.join("config.json"))?;
+            let adapter = Adapter::read(folder, &shape)?;
+            write_adapter(&adapter, &shape, kind, &about.texts(), &out)?;
+            eprintln!("{}: rank {} on {} matrices", out.display(), adapter.config.r, adapter.matrices.len());
+        }
+        Command::Check { model, reference, text, limit } => {
+            let text = std::fs::read_to_string(&text).with_context(|| format!("cannot read {}", text.display()))?;
+            let c = compare(&model, &reference, &text, limit)?;
+            eprintln!("{} tokens: perplexity {:.4}, reference {:.4}", c.tokens, c.perplexity, c.reference_perplexity);
+            let (divergence, worst, agreement) = (c.divergence, c.largest_difference, 100.0 * c.agreement);
+            eprintln!(
+                "divergence {divergence:.6} nats, logits differ by {worst:.4} at most, same token {agreement:.1} %"
+            );
+        }
+    }
     Ok(())
 }
 
@@ -66,4 +154,22 @@ fn parse_type(text: &str) -> Result<Type, String> {
     known
         .map(|(kind, ..)| *kind)
         .ok_or_else(|| format!("known types: {}", Type::ALL.map(|(_, name, _)| name).join(", ")))
+}
+
+fn parse_adapter_type(text: &str) -> Result<GgmlDType, String> {
+    match text.to_ascii_uppercase().as_str() {
+        "F16" => Ok(GgmlDType::F16),
+        "F32" => Ok(GgmlDType::F32),
+        _ => Err("known types: F16, F32".into()),
+    }
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.to_ascii_uppercase() {
+        text if text.ends_with('G') => (text[..text.len() - 1].to_owned(), 1_000_000_000),
+        text if text.ends_with('M') => (text[..text.len() - 1].to_owned(), 1_000_000),
+        text => (text, 1),
+    };
+    let number: Option<u64> = digits.parse().ok().filter(|number| *number > 0);
+    number.and_then(|number| number.checked_mul(factor)).ok_or_else(|| "a size like 500M or 2G".into())
 }

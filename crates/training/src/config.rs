@@ -1,6 +1,7 @@
 //! The shape of a LLaMA, in the fields of a Hugging Face `config.json`.
 
 use crate::{Error, Result};
+use checkpoint::{Family, Rotary, RotaryLayout, RotaryScaling, Shape};
 use serde::{Deserialize, Serialize};
 
 /// `config.json` of a `LlamaForCausalLM`.
@@ -162,18 +163,35 @@ impl ModelConfig {
         Ok(())
     }
 
+    /// The shape, as the model's code wants it.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            family: Family::Llama,
+            vocab_size: self.vocab_size,
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_hidden_layers: self.num_hidden_layers,
+            num_attention_heads: self.num_attention_heads,
+            num_key_value_heads: self.num_key_value_heads,
+            head_dim: self.head_dim(),
+            max_position_embeddings: self.max_position_embeddings,
+            rotary: Rotary {
+                width: self.head_dim(),
+                layout: RotaryLayout::Halves,
+                base: self.rope_theta,
+                scaling: RotaryScaling::None,
+            },
+            rms_norm_eps: self.rms_norm_eps,
+            tie_word_embeddings: self.tie_word_embeddings,
+            qkv_bias: false,
+            output_bias: false,
+            head_norms: false,
+            post_norms: false,
+        }
+    }
+
     /// Width of one head.
     pub fn head_dim(&self) -> usize {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
-    }
-
-    /// Width of all query heads together.
-    pub fn query_size(&self) -> usize {
-        self.num_attention_heads * self.head_dim()
-    }
-
-    /// Width of all key heads together, which is that of the values too.
-    pub fn key_size(&self) -> usize {
-        self.num_key_value_heads * self.head_dim()
     }
 }

@@ -84,6 +84,20 @@ pub enum Error {
         /// The run folder.
         path: PathBuf,
     },
+    /// A base model, its tokenizer or an adapter.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::CheckpointError),
+    /// The base's tokenizer or chat template.
+    #[error(transparent)]
+    Generate(#[from] generate::Error),
+    /// A part of the adapter that nothing trains.
+    #[error("{tensor} got no gradient in step {step}: the loss does not depend on it")]
+    NoGradient {
+        /// The adapter's tensor.
+        tensor: String,
+        /// The step, counted from 0.
+        step: u64,
+    },
     /// An argument has no sense.
     #[error("{0}")]
     Argument(String),

@@ -118,16 +118,60 @@ vectorized! {
         }
     }
 
-    /// Rotates the halves of each head in the first `heads` heads of a row by `angle` (-1 for the backward pass).
-    pub fn rotate_row(row: &mut [f32], heads: usize, cos: &[f32], sin: &[f32], direction: f32) {
+    /// Rotates the halves of the first `2 * cos.len()` elements of each of the first `heads` heads of a row by `angle`
+    /// (`direction` -1 for the backward pass).
+    pub fn rotate_halves(row: &mut [f32], heads: usize, width: usize, cos: &[f32], sin: &[f32], direction: f32) {
         let half = cos.len();
-        for head in row.chunks_exact_mut(2 * half).take(heads) {
-            let (a, b) = head.split_at_mut(half);
+        for head in row.chunks_exact_mut(width).take(heads) {
+            let (a, b) = head[..2 * half].split_at_mut(half);
             for i in 0..half {
                 let (x, y, s) = (a[i], b[i], sin[i] * direction);
                 a[i] = x * cos[i] - y * s;
                 b[i] = y * cos[i] + x * s;
             }
+        }
+    }
+
+    /// As [`rotate_halves`], each element against its neighbour.
+    pub fn rotate_neighbours(row: &mut [f32], heads: usize, width: usize, cos: &[f32], sin: &[f32], direction: f32) {
+        for head in row.chunks_exact_mut(width).take(heads) {
+            for (i, pair) in head.chunks_exact_mut(2).take(cos.len()).enumerate() {
+                let (x, y, s) = (pair[0], pair[1], sin[i] * direction);
+                pair[0] = x * cos[i] - y * s;
+                pair[1] = y * cos[i] + x * s;
+            }
+        }
+    }
+
+    /// Adds `bias` to each row of `x`.
+    pub fn add_bias(x: &mut [f32], bias: &[f32]) {
+        for row in x.chunks_exact_mut(bias.len()) {
+            for (x, b) in row.iter_mut().zip(bias) {
+                *x += b;
+            }
+        }
+    }
+
+    /// Adds the gradient of [`add_bias`]'s bias to `d_bias`: the sum of all rows.
+    pub fn add_bias_backward(d_bias: &mut [f32], d_out: &[f32]) {
+        for row in d_out.chunks_exact(d_bias.len()) {
+            for (d, x) in d_bias.iter_mut().zip(row) {
+                *d += x;
+            }
+        }
+    }
+
+    /// Sets a share of the values to 0 and scales the others up; which ones, only `mask` and the place decide.
+    pub fn drop_out(out: &mut [f32], x: &[f32], mask: DropMask) {
+        for (i, (out, x)) in out.iter_mut().zip(x).enumerate() {
+            *out = if mask.keeps(i as u32) { x * mask.scale } else { 0.0 };
+        }
+    }
+
+    /// Adds the gradient of [`drop_out`]'s input to `d_x`.
+    pub fn drop_out_backward(d_x: &mut [f32], d_out: &[f32], mask: DropMask) {
+        for (i, (d_x, d)) in d_x.iter_mut().zip(d_out).enumerate() {
+            *d_x += if mask.keeps(i as u32) { d * mask.scale } else { 0.0 };
         }
     }
 
@@ -247,6 +291,38 @@ vectorized! {
             *w = *w - lr * decay * *w - step * *m / ((*v * inverse_bias).sqrt() + eps);
         }
     }
+}
+
+/// Which values a dropout keeps: a function of the place, so that the backward pass needs no memory of it.
+#[derive(Clone, Copy, Debug)]
+pub struct DropMask {
+    seed: u32,
+    /// Places whose hash lies below are dropped.
+    threshold: u32,
+    /// Of what is kept.
+    scale: f32,
+}
+
+impl DropMask {
+    /// A mask that drops about `share` of the values, another for each `seed`.
+    pub fn new(share: f32, seed: u64) -> DropMask {
+        let seed = hash(hash(seed as u32) ^ (seed >> 32) as u32);
+        let threshold = (f64::from(share) * f64::from(u32::MAX)) as u32;
+        DropMask { seed, threshold, scale: 1.0 / (1.0 - share) }
+    }
+
+    #[inline(always)]
+    fn keeps(self, place: u32) -> bool {
+        hash(place ^ self.seed) >= self.threshold
+    }
+}
+
+/// An integer hash with little bias (C. Wellons' lowbias32).
+#[inline(always)]
+fn hash(x: u32) -> u32 {
+    let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+    let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
 }
 
 /// The numbers of one AdamW update.

@@ -1,12 +1,12 @@
-//! Tokenizer training and pretraining of LLaMA models on the CPU. Knows tokens and gradients; never GGUF or pages.
+//! Pretraining and RoCIT: LLaMA, Qwen and GLM models and their LoRAs, trained on the CPU. Knows tokens and gradients; never pages.
 
 pub mod batch;
-pub mod checkpoint;
 pub mod config;
 pub mod corpus;
 pub mod document;
 mod error;
 pub mod kernels;
+pub mod lora;
 pub mod matmul;
 pub mod metrics;
 pub mod model;
@@ -14,6 +14,7 @@ pub mod muon;
 pub mod optimizer;
 pub mod parameters;
 pub mod pretrain;
+pub mod state;
 pub mod tokenizer;
 
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 //! Data-parallel training steps: threads share the batch, then the update of the weights.
 
 use crate::kernels::{self, AdamwRates};
-use crate::model::{Model, Pack, Workspace};
+use crate::model::{Gradient, Model, Pack, Parameters, Workspace};
 use crate::muon;
 use std::ops::Range;
 use std::thread;
@@ -110,10 +110,14 @@ impl Trainer {
         let targets: usize = rows.iter().map(Pack::target_count).sum();
         let scale = 1.0 / targets.max(1) as f32;
         let (model, weights) = (&self.model, &self.weights);
-        let losses = in_parallel(&mut self.workers, rows, |worker, packs| {
+        let losses = in_parallel(&mut self.workers, rows, TOKENS_AT_ONCE, |_, worker, packs| {
             worker.gradient.fill(0.0);
             let Worker { work, gradient } = worker;
-            packs.iter().map(|pack| model.loss_and_gradient(weights, gradient, work, pack, scale)).sum::<f64>()
+            let p = Parameters::base(weights);
+            packs
+                .iter()
+                .map(|pack| model.loss_and_gradient(&p, Gradient::Weights(gradient), work, pack, scale))
+                .sum::<f64>()
         });
         let gradient_norm = self.reduce();
         self.update(rule, lr, gradient_norm);
@@ -130,38 +134,19 @@ impl Trainer {
     pub fn evaluate(&mut self, rows: &[Pack]) -> f64 {
         let targets: usize = rows.iter().map(Pack::target_count).sum();
         let (model, weights) = (&self.model, &self.weights);
-        let loss = in_parallel(&mut self.workers, rows, |worker, packs| {
-            packs.iter().map(|pack| model.loss(weights, &mut worker.work, pack)).sum::<f64>()
+        let loss = in_parallel(&mut self.workers, rows, TOKENS_AT_ONCE, |_, worker, packs| {
+            packs.iter().map(|pack| model.loss(&Parameters::base(weights), &mut worker.work, pack)).sum::<f64>()
         });
         loss / targets as f64
     }
 
-    /// Adds all gradients to the first worker's, always in the same order; returns the norm.
+    /// Adds all gradients to the first worker's; returns the norm.
     fn reduce(&mut self) -> f64 {
-        let threads = self.workers.len();
-        let (first, others) = self.workers.split_first_mut().expect("at least one worker");
-        let others: Vec<&[f32]> = others.iter().map(|w| w.gradient.as_slice()).collect();
-        let chunks: Vec<(usize, &mut [f32])> = first.gradient.chunks_mut(CHUNK).enumerate().collect();
-        let squares = for_chunks(chunks, threads, |(index, chunk)| {
-            for other in &others {
-                kernels::add(chunk, &other[index * CHUNK..][..chunk.len()]);
-            }
-            kernels::sum_of_squares(chunk)
-        });
-        squares.iter().sum::<f64>().sqrt()
+        reduce(self.workers.iter_mut().map(|w| w.gradient.as_mut_slice()).collect())
     }
 
     fn update(&mut self, rule: UpdateRule, lr: f64, gradient_norm: f64) {
-        let t = (self.step + 1) as f64;
-        let clip = f64::from(rule.clip);
-        let rates = AdamwRates {
-            lr: lr as f32,
-            decay: rule.weight_decay,
-            betas: rule.betas,
-            bias: rule.betas.map(|beta| (1.0 - f64::from(beta).powf(t)) as f32),
-            eps: rule.eps,
-            gradient_scale: if clip > 0.0 && gradient_norm > clip { clip / gradient_norm } else { 1.0 } as f32,
-        };
+        let rates = rule.rates(self.step, lr, gradient_norm);
         let decay_len = self.model.map.decay_len;
         let adamw_len = match rule.optimizer {
             Optimizer::Adamw => decay_len,
@@ -173,11 +158,8 @@ impl Trainer {
 
     fn adamw(&mut self, range: Range<usize>, rates: AdamwRates) {
         let threads = self.workers.len();
-        let weights = self.weights[range.clone()].chunks_mut(CHUNK);
-        let moments = self.first[range.clone()].chunks_mut(CHUNK).zip(self.second[range.clone()].chunks_mut(CHUNK));
-        let gradient = self.workers[0].gradient[range].chunks(CHUNK);
-        let chunks = weights.zip(moments).zip(gradient).collect();
-        for_chunks(chunks, threads, |((w, (m, v)), g)| kernels::adamw(w, m, v, g, rates));
+        let (weights, gradient) = (&mut self.weights[range.clone()], &self.workers[0].gradient[range.clone()]);
+        adamw(weights, [&mut self.first[range.clone()], &mut self.second[range]], gradient, rates, threads);
     }
 
     /// Muon's update of the blocks' matrices; returns where they start.
@@ -186,12 +168,12 @@ impl Trainer {
         let start = map.head.end;
         let (mut weights, mut momentum) = (&mut self.weights[start..], &mut self.first[start..]);
         let mut matrices = Vec::new();
-        for tensor in map.tensors.iter().filter(|t| t.shape.len() == 2 && t.range.start >= start) {
+        for tensor in map.tensors.iter().filter(|t| t.spec.shape.len() == 2 && t.range.start >= start) {
             let (w, m);
             (w, weights) = weights.split_at_mut(tensor.range.len());
             (m, momentum) = momentum.split_at_mut(tensor.range.len());
             let gradient = &self.workers[0].gradient[tensor.range.clone()];
-            matrices.push((w, m, gradient, [tensor.shape[0], tensor.shape[1]]));
+            matrices.push((w, m, gradient, [tensor.spec.shape[0], tensor.spec.shape[1]]));
         }
         for_chunks(matrices, self.workers.len(), |(w, m, g, shape)| {
             muon::update(w, m, g, shape, rates.lr, rates.decay);
@@ -200,20 +182,72 @@ impl Trainer {
     }
 }
 
-/// Gives each worker a contiguous share of `rows` of about as many tokens, packed for its passes; adds the results
-/// in the workers' order.
-fn in_parallel(workers: &mut [Worker], rows: &[Pack], run: impl Fn(&mut Worker, &[Pack]) -> f64 + Sync) -> f64 {
-    let shares = split(rows, workers.len());
+impl UpdateRule {
+    /// The numbers of AdamW's update in `step`, counted from 0.
+    pub(crate) fn rates(&self, step: u64, lr: f64, gradient_norm: f64) -> AdamwRates {
+        let t = (step + 1) as f64;
+        let clip = f64::from(self.clip);
+        AdamwRates {
+            lr: lr as f32,
+            decay: self.weight_decay,
+            betas: self.betas,
+            bias: self.betas.map(|beta| (1.0 - f64::from(beta).powf(t)) as f32),
+            eps: self.eps,
+            gradient_scale: if clip > 0.0 && gradient_norm > clip { clip / gradient_norm } else { 1.0 } as f32,
+        }
+    }
+}
+
+/// Adds all gradients to the first one, always in the same order; returns its norm.
+pub(crate) fn reduce(gradients: Vec<&mut [f32]>) -> f64 {
+    let threads = gradients.len();
+    let mut gradients = gradients.into_iter();
+    let first = gradients.next().expect("at least one worker");
+    let others: Vec<&[f32]> = gradients.map(|g| &*g).collect();
+    let chunks: Vec<(usize, &mut [f32])> = first.chunks_mut(CHUNK).enumerate().collect();
+    let squares = for_chunks(chunks, threads, |(index, chunk)| {
+        for other in &others {
+            kernels::add(chunk, &other[index * CHUNK..][..chunk.len()]);
+        }
+        kernels::sum_of_squares(chunk)
+    });
+    squares.iter().sum::<f64>().sqrt()
+}
+
+/// AdamW's update, shared by `threads`.
+pub(crate) fn adamw(
+    weights: &mut [f32],
+    moments: [&mut [f32]; 2],
+    gradient: &[f32],
+    rates: AdamwRates,
+    threads: usize,
+) {
+    let [first, second] = moments;
+    let moments = first.chunks_mut(CHUNK).zip(second.chunks_mut(CHUNK));
+    let chunks = weights.chunks_mut(CHUNK).zip(moments).zip(gradient.chunks(CHUNK)).collect();
+    for_chunks(chunks, threads, |((w, (m, v)), g)| kernels::adamw(w, m, v, g, rates));
+}
+
+/// Gives each worker a contiguous share of `rows` of about as many tokens, packed for passes of at most about
+/// `at_once` tokens; adds the results in the workers' order. `run` is told the worker's number.
+pub(crate) fn in_parallel<W: Send>(
+    workers: &mut [W],
+    rows: &[Pack],
+    at_once: usize,
+    run: impl Fn(usize, &mut W, &[Pack]) -> f64 + Sync,
+) -> f64 {
+    let shares = split(rows, workers.len(), at_once);
     thread::scope(|scope| {
         let run = &run;
+        let workers = workers.iter_mut().zip(&shares).enumerate();
         let handles: Vec<_> =
-            workers.iter_mut().zip(&shares).map(|(worker, share)| scope.spawn(move || run(worker, share))).collect();
+            workers.map(|(index, (worker, share))| scope.spawn(move || run(index, worker, share))).collect();
         handles.into_iter().map(|h| h.join().expect("a training thread panicked")).sum()
     })
 }
 
-/// The rows of each worker, merged into passes of about [`TOKENS_AT_ONCE`].
-fn split(rows: &[Pack], workers: usize) -> Vec<Vec<Pack>> {
+/// The rows of each worker, merged into passes of about `at_once` tokens.
+fn split(rows: &[Pack], workers: usize, at_once: usize) -> Vec<Vec<Pack>> {
     let total: usize = rows.iter().map(|r| r.tokens.len()).sum();
     let mut shares = vec![Vec::<Pack>::new(); workers];
     let mut done = 0;
@@ -223,7 +257,7 @@ fn split(rows: &[Pack], workers: usize) -> Vec<Vec<Pack>> {
         let share = &mut shares[(middle * workers / total.max(1)).min(workers - 1)];
         done += row.tokens.len();
         match share.last_mut() {
-            Some(pack) if pack.tokens.len() + row.tokens.len() <= TOKENS_AT_ONCE => pack.append(row),
+            Some(pack) if pack.tokens.len() + row.tokens.len() <= at_once => pack.append(row),
             _ => share.push(row.clone()),
         }
     }

@@ -1,14 +1,14 @@
 //! The pretraining run: data, steps, evaluation, checkpoints and the files of the run folder.
 
 use crate::batch::{Sampler, held_out_rows};
-use crate::checkpoint::{self, write_atomically};
 use crate::config::ModelConfig;
 use crate::corpus::{RoleFolder, Source, SourceSpec, hex};
 use crate::metrics::{Metrics, Progress};
 use crate::model::{Model, Pack};
 use crate::optimizer::{Optimizer, Schedule, Trainer, UpdateRule};
 use crate::tokenizer::Tokenizer;
-use crate::{Error, Result};
+use crate::{Error, Result, state};
+use checkpoint::{Weights, write_json};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -131,24 +131,24 @@ pub fn pretrain(options: &PretrainOptions) -> Result<RunReport> {
     let threads = options.thread_count();
     let tokenizer = Tokenizer::load(&options.tokenizer)?;
     let roles = options.roles.as_deref().map(RoleFolder::read).transpose()?.unwrap_or_default();
-    let (model, weights) = initial_model(options, &tokenizer)?;
+    let (config, model, weights) = initial_model(options, &tokenizer)?;
     let sources = load_sources(options, &roles, &tokenizer, threads)?;
     let run = &options.out;
     fs::create_dir_all(run).map_err(Error::io(run))?;
     let mut trainer = Trainer::new(model, weights, threads);
-    let record = record(options, &trainer, &sources);
-    let resumed = checkpoint::path(run).is_file();
+    let record = record(options, &config, &trainer, &sources);
+    let resumed = state::path(run).is_file();
     if resumed {
         check_same_run(&record, run)?;
-        checkpoint::restore(&mut trainer, run)?;
+        state::restore(&mut trainer, run)?;
         eprintln!("continuing at step {} of {}", trainer.step, options.steps);
     }
-    prepare_folder(run, &trainer, &tokenizer, &record)?;
+    prepare_folder(run, &config, &tokenizer, &record)?;
     announce(options, &trainer, &sources, threads);
     steps(options, &mut trainer, &sources)
 }
 
-fn initial_model(options: &PretrainOptions, tokenizer: &Tokenizer) -> Result<(Model, Vec<f32>)> {
+fn initial_model(options: &PretrainOptions, tokenizer: &Tokenizer) -> Result<(ModelConfig, Model, Vec<f32>)> {
     let read_config = |path: &Path| -> Result<ModelConfig> {
         let text = fs::read_to_string(path).map_err(Error::io(path))?;
         serde_json::from_str(&text).map_err(Error::json(path))
@@ -173,12 +173,13 @@ fn initial_model(options: &PretrainOptions, tokenizer: &Tokenizer) -> Result<(Mo
             expected: format!("at least --context {}", options.context),
         });
     }
-    let model = Model::new(config)?;
+    config.check()?;
+    let model = Model::new(config.shape());
     let weights = match &options.init {
-        Some(folder) => model.map.load(&folder.join("model.safetensors"))?,
-        None => model.map.initialize(&model.config, options.seed),
+        Some(folder) => model.map.load(&Weights::open(folder)?)?,
+        None => model.map.initialize(config.initializer_range, options.seed),
     };
-    Ok((model, weights))
+    Ok((config, model, weights))
 }
 
 fn load_sources(
@@ -196,7 +197,7 @@ fn load_sources(
 }
 
 /// `train.json`: everything that decides the result.
-fn record(options: &PretrainOptions, trainer: &Trainer, sources: &[Source]) -> Value {
+fn record(options: &PretrainOptions, config: &ModelConfig, trainer: &Trainer, sources: &[Source]) -> Value {
     let data: Vec<Value> = sources
         .iter()
         .map(|s| {
@@ -216,7 +217,7 @@ fn record(options: &PretrainOptions, trainer: &Trainer, sources: &[Source]) -> V
         "program": concat!("train pretrain ", env!("CARGO_PKG_VERSION")),
         "arguments": options,
         "parameters": trainer.model.map.len,
-        "model": trainer.model.config,
+        "model": config,
         "tokenizer_sha256": hex(hash),
         "data": data,
     })
@@ -254,14 +255,10 @@ fn check_same_run(record: &Value, run: &Path) -> Result<()> {
     Ok(())
 }
 
-fn prepare_folder(run: &Path, trainer: &Trainer, tokenizer: &Tokenizer, record: &Value) -> Result<()> {
+fn prepare_folder(run: &Path, config: &ModelConfig, tokenizer: &Tokenizer, record: &Value) -> Result<()> {
     tokenizer.save(run)?;
-    for (name, value) in [("config.json", &json!(trainer.model.config)), ("train.json", record)] {
-        write_atomically(&run.join(name), |path| {
-            fs::write(path, serde_json::to_vec_pretty(value).expect("plain JSON")).map_err(Error::io(path))
-        })?;
-    }
-    Ok(())
+    write_json(&run.join("config.json"), config)?;
+    Ok(write_json(&run.join("train.json"), record)?)
 }
 
 /// Says what will be trained on what.
@@ -335,7 +332,7 @@ fn steps(options: &PretrainOptions, trainer: &mut Trainer, sources: &[Source]) -
         }
         if due(options.checkpoint_every, trainer.step) {
             metrics.flush()?;
-            checkpoint::save(trainer, run)?;
+            state::save(trainer, run)?;
         }
     }
     metrics.flush()?;

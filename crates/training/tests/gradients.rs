@@ -4,7 +4,7 @@ mod common;
 
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use common::{pack, tiny_model};
-use training::model::{IGNORE, Model, Pack, Workspace};
+use training::model::{Gradient, IGNORE, Model, Pack, Parameters, Workspace};
 
 /// The same model in differentiable candle operations.
 struct Oracle<'a> {
@@ -14,21 +14,21 @@ struct Oracle<'a> {
 
 impl<'a> Oracle<'a> {
     fn new(model: &'a Model, weights: &[f32]) -> Result<Oracle<'a>> {
-        let var = |t: &training::parameters::TensorSpec| {
+        let var = |t: &training::parameters::PlacedTensor| {
             let values: Vec<f64> = weights[t.range.clone()].iter().map(|&w| f64::from(w)).collect();
-            Var::from_tensor(&Tensor::from_vec(values, t.shape.as_slice(), &Device::Cpu)?)
+            Var::from_tensor(&Tensor::from_vec(values, t.spec.shape.as_slice(), &Device::Cpu)?)
         };
         Ok(Oracle { model, vars: model.map.tensors.iter().map(var).collect::<Result<_>>()? })
     }
 
     fn weight(&self, name: &str) -> &Tensor {
-        let index = self.model.map.tensors.iter().position(|t| t.name == name).unwrap();
+        let index = self.model.map.tensors.iter().position(|t| t.spec.name == name).unwrap();
         self.vars[index].as_tensor()
     }
 
     fn norm(&self, x: &Tensor, name: &str) -> Result<Tensor> {
         let mean = x.sqr()?.mean_keepdim(D::Minus1)?;
-        x.broadcast_div(&(mean + self.model.config.rms_norm_eps)?.sqrt()?)?.broadcast_mul(self.weight(name))
+        x.broadcast_div(&(mean + self.model.shape.rms_norm_eps)?.sqrt()?)?.broadcast_mul(self.weight(name))
     }
 
     fn project(&self, x: &Tensor, name: &str) -> Result<Tensor> {
@@ -37,13 +37,13 @@ impl<'a> Oracle<'a> {
 
     /// `[length, heads * width]` to `[heads, length, width]`, rotated by position where `rotated`.
     fn heads(&self, x: &Tensor, heads: usize, rotated: bool) -> Result<Tensor> {
-        let (width, length) = (self.model.config.head_dim(), x.dim(0)?);
+        let (width, length) = (self.model.shape.head_dim, x.dim(0)?);
         let x = x.reshape((length, heads, width))?.transpose(0, 1)?.contiguous()?;
         if !rotated {
             return Ok(x);
         }
         let half = width / 2;
-        let theta = self.model.config.rope_theta;
+        let theta = self.model.shape.rotary.base;
         let angle = |p: usize, i: usize| p as f64 * theta.powf(-(2.0 * i as f64) / width as f64);
         let angles: Vec<f64> = (0..length).flat_map(|p| (0..width).map(move |i| angle(p, i % half))).collect();
         let angles = Tensor::from_vec(angles, (1, length, width), &Device::Cpu)?;
@@ -53,7 +53,7 @@ impl<'a> Oracle<'a> {
     }
 
     fn attention(&self, x: &Tensor, layer: &str) -> Result<Tensor> {
-        let c = &self.model.config;
+        let c = &self.model.shape;
         let (length, heads, shared) = (x.dim(0)?, c.num_attention_heads, c.num_attention_heads / c.num_key_value_heads);
         let part = |name: &str| self.project(x, &format!("{layer}.self_attn.{name}.weight"));
         let q = self.heads(&part("q_proj")?, heads, true)?;
@@ -65,14 +65,14 @@ impl<'a> Oracle<'a> {
         let hidden = |i: usize, j: usize| if j > i { f64::NEG_INFINITY } else { 0.0 };
         let mask: Vec<f64> = (0..length).flat_map(|i| (0..length).map(move |j| hidden(i, j))).collect();
         let mask = Tensor::from_vec(mask, (1, length, length), &Device::Cpu)?;
-        let scores = (q.matmul(&k.transpose(1, 2)?.contiguous()?)? / (c.head_dim() as f64).sqrt())?;
+        let scores = (q.matmul(&k.transpose(1, 2)?.contiguous()?)? / (c.head_dim as f64).sqrt())?;
         let p = candle_nn::ops::softmax(&scores.broadcast_add(&mask)?, D::Minus1)?;
         let out = p.matmul(&v)?.transpose(0, 1)?.contiguous()?.reshape((length, c.query_size()))?;
         self.project(&out, &format!("{layer}.self_attn.o_proj.weight"))
     }
 
     fn logits(&self, tokens: &[u32]) -> Result<Tensor> {
-        let c = &self.model.config;
+        let c = &self.model.shape;
         let ids = Tensor::new(tokens, &Device::Cpu)?;
         let mut x = self.weight("model.embed_tokens.weight").index_select(&ids, 0)?;
         for l in 0..c.num_hidden_layers {
@@ -119,7 +119,13 @@ fn check_against_candle(tied: bool) -> Result<()> {
     let pack = pack(50, 3);
     let scale = 1.0 / pack.target_count() as f32;
     let mut gradient = vec![0.0; model.map.len];
-    let loss = model.loss_and_gradient(&weights, &mut gradient, &mut Workspace::default(), &pack, scale);
+    let loss = model.loss_and_gradient(
+        &Parameters::base(&weights),
+        Gradient::Weights(&mut gradient),
+        &mut Workspace::default(),
+        &pack,
+        scale,
+    );
 
     let oracle = Oracle::new(&model, &weights)?;
     let expected = oracle.loss(&pack)?;
@@ -129,7 +135,7 @@ fn check_against_candle(tied: bool) -> Result<()> {
     for (tensor, var) in model.map.tensors.iter().zip(&oracle.vars) {
         let expected = gradients.get(var).expect("every tensor has a gradient").flatten_all()?.to_vec1::<f64>()?;
         let error = relative_error(&gradient[tensor.range.clone()], &expected);
-        assert!(error <= 1e-4, "{}: relative error {error:.2e}", tensor.name);
+        assert!(error <= 1e-4, "{}: relative error {error:.2e}", tensor.spec.name);
     }
     Ok(())
 }
@@ -150,19 +156,19 @@ fn gradients_equal_central_differences() {
     let pack = pack(50, 4);
     let mut work = Workspace::default();
     let mut gradient = vec![0.0; model.map.len];
-    model.loss_and_gradient(&weights, &mut gradient, &mut work, &pack, 1.0);
+    model.loss_and_gradient(&Parameters::base(&weights), Gradient::Weights(&mut gradient), &mut work, &pack, 1.0);
     for tensor in &model.map.tensors {
         // Where the gradient is largest the differences stand out most from f32's rounding.
         let steepest = tensor.range.clone().max_by(|&a, &b| gradient[a].abs().total_cmp(&gradient[b].abs())).unwrap();
         let mut loss_at = |offset: f32| {
             let mut moved = weights.clone();
             moved[steepest] += offset;
-            model.loss(&moved, &mut work, &pack)
+            model.loss(&Parameters::base(&moved), &mut work, &pack)
         };
         let h = 2e-3;
         let difference = (loss_at(h) - loss_at(-h)) / f64::from(2.0 * h);
         let found = f64::from(gradient[steepest]);
-        assert!((found - difference).abs() <= 0.02 * found.abs() + 0.01, "{}: {found} {difference}", tensor.name);
+        assert!((found - difference).abs() <= 0.02 * found.abs() + 0.01, "{}: {found} {difference}", tensor.spec.name);
     }
 }
 
@@ -171,11 +177,11 @@ fn documents_of_a_pack_do_not_see_each_other() {
     let (model, weights) = tiny_model(true);
     let whole = pack(50, 5);
     let mut work = Workspace::default();
-    let logits = model.logits(&weights, &mut work, &whole);
+    let logits = model.logits(&Parameters::base(&weights), &mut work, &whole);
     for segment in whole.segments.iter().map(|s| s.tokens.clone()) {
         let mut alone = Pack::default();
         alone.push(whole.tokens[segment.clone()].to_vec(), whole.targets[segment.clone()].to_vec());
-        let expected = model.logits(&weights, &mut work, &alone);
+        let expected = model.logits(&Parameters::base(&weights), &mut work, &alone);
         let found = &logits[segment.start * 50..segment.end * 50];
         let worst = found.iter().zip(&expected).map(|(f, e)| (f - e).abs()).fold(0.0, f32::max);
         assert!(worst <= 1e-4, "{segment:?}: {worst}");
@@ -210,7 +216,13 @@ fn chats_that_share_a_prefix_have_the_gradients_of_whole_chats() {
     let mut work = Workspace::default();
     let mut run = |pack: &Pack, scale: f32| {
         let mut gradient = vec![0.0; model.map.len];
-        let loss = model.loss_and_gradient(&weights, &mut gradient, &mut work, pack, scale);
+        let loss = model.loss_and_gradient(
+            &Parameters::base(&weights),
+            Gradient::Weights(&mut gradient),
+            &mut work,
+            pack,
+            scale,
+        );
         (loss * f64::from(scale), gradient.into_iter().map(f64::from).collect::<Vec<f64>>())
     };
     let (expected_loss, expected) = run(&whole, 1.0);
@@ -220,7 +232,7 @@ fn chats_that_share_a_prefix_have_the_gradients_of_whole_chats() {
         for tensor in &model.map.tensors {
             let found: Vec<f32> = gradient[tensor.range.clone()].iter().map(|&g| g as f32).collect();
             let error = relative_error(&found, &expected[tensor.range.clone()]);
-            assert!(error <= 1e-4, "{}: relative error {error:.2e}", tensor.name);
+            assert!(error <= 1e-4, "{}: relative error {error:.2e}", tensor.spec.name);
         }
     }
 }

@@ -43,8 +43,8 @@ impl Group {
 
 impl Model {
     fn groups<'a>(&'a self, pack: &'a Pack) -> impl Iterator<Item = Group> + 'a {
-        let c = &self.config;
-        let (width, shared) = (c.head_dim(), c.num_attention_heads / c.num_key_value_heads);
+        let c = &self.shape;
+        let (width, shared) = (c.head_dim, c.num_attention_heads / c.num_key_value_heads);
         pack.segments.iter().flat_map(move |segment| {
             (0..c.num_attention_heads).flat_map(move |head| {
                 segment.tokens.clone().step_by(QUERIES).map(move |first| {
@@ -71,13 +71,13 @@ impl Model {
     }
 
     fn score_scale(&self) -> f32 {
-        1.0 / (self.config.head_dim() as f32).sqrt()
+        1.0 / (self.shape.head_dim as f32).sqrt()
     }
 
     /// Fills `block.attended` and `block.log_sums` from `block.qkv`.
     pub(super) fn attend(&self, block: &mut BlockState, pack: &Pack, scores: &mut Vec<f32>) {
-        let c = &self.config;
-        let (width, heads, query_size) = (c.head_dim(), c.num_attention_heads, c.query_size());
+        let c = &self.shape;
+        let (width, heads, query_size) = (c.head_dim, c.num_attention_heads, c.query_size());
         let stride = query_size + 2 * c.key_size();
         let BlockState { qkv, log_sums, attended, .. } = block;
         for g in self.groups(pack) {
@@ -110,8 +110,8 @@ impl Model {
         probabilities: &mut Vec<f32>,
         d_scores: &mut Vec<f32>,
     ) {
-        let c = &self.config;
-        let (width, heads, query_size) = (c.head_dim(), c.num_attention_heads, c.query_size());
+        let c = &self.shape;
+        let (width, heads, query_size) = (c.head_dim, c.num_attention_heads, c.query_size());
         let stride = query_size + 2 * c.key_size();
         let BlockState { qkv, log_sums, attended, .. } = block;
         d_qkv.fill(0.0);

@@ -1,6 +1,6 @@
-use super::block::{project, project_input_gradient, project_weight_gradient};
+use super::linear::{project, project_input_gradient, project_weight_gradient};
 use super::workspace::HEAD_ROWS;
-use super::{IGNORE, Model, Pack, Workspace};
+use super::{Gradient, IGNORE, Model, Pack, Parameters, Workspace};
 use crate::kernels;
 use crate::matmul::Write;
 
@@ -9,14 +9,14 @@ impl Model {
     /// `work.d_residual`. Only positions with a target reach the head, [`HEAD_ROWS`] at a time.
     pub(super) fn head_loss(
         &self,
-        weights: &[f32],
-        mut gradient: Option<&mut [f32]>,
+        p: &Parameters<'_>,
+        mut gradient: Option<&mut Gradient<'_>>,
         work: &mut Workspace,
         pack: &Pack,
         scale: f32,
     ) -> f64 {
-        let (hidden, vocab) = (self.config.hidden_size, self.config.vocab_size);
-        let head = &weights[self.map.head.clone()];
+        let (hidden, vocab) = (self.shape.hidden_size, self.shape.vocab_size);
+        let head = p.weight(&self.map.head);
         let rows: Vec<usize> = (0..pack.targets.len()).filter(|&i| pack.targets[i] != IGNORE).collect();
         let Workspace { final_normed, d_normed, logits, picked, d_picked, .. } = work;
         d_normed.fill(0.0);
@@ -32,7 +32,9 @@ impl Model {
                 loss += f64::from(kernels::cross_entropy_row(logits, pack.targets[row] as usize, scale));
             }
             let Some(gradient) = gradient.as_deref_mut() else { continue };
-            project_weight_gradient(&mut gradient[self.map.head.clone()], logits, picked, hidden);
+            if let Gradient::Weights(gradient) = gradient {
+                project_weight_gradient(&mut gradient[self.map.head.clone()], logits, picked, hidden);
+            }
             let d_picked = &mut d_picked[..rows.len() * hidden];
             project_input_gradient(d_picked, logits, head, hidden);
             for (d_picked, &row) in d_picked.chunks_exact(hidden).zip(rows) {
@@ -43,20 +45,20 @@ impl Model {
             work.d_residual.fill(0.0);
             kernels::rms_norm_backward(
                 &mut work.d_residual,
-                &mut gradient[self.map.final_norm.clone()],
+                gradient.of(&self.map.final_norm, &mut work.unused),
                 &work.d_normed,
-                &work.residual[self.config.num_hidden_layers],
+                &work.residual[self.shape.num_hidden_layers],
                 &work.final_inverse_rms,
-                &weights[self.map.final_norm.clone()],
+                p.weight(&self.map.final_norm),
             );
         }
         loss
     }
 
-    pub(super) fn head_logits(&self, weights: &[f32], work: &Workspace) -> Vec<f32> {
-        let hidden = self.config.hidden_size;
-        let mut logits = vec![0.0; work.final_normed.len() / hidden * self.config.vocab_size];
-        let head = &weights[self.map.head.clone()];
+    pub(super) fn head_logits(&self, p: &Parameters<'_>, work: &Workspace) -> Vec<f32> {
+        let hidden = self.shape.hidden_size;
+        let mut logits = vec![0.0; work.final_normed.len() / hidden * self.shape.vocab_size];
+        let head = p.weight(&self.map.head);
         project(&mut logits, Write::Replace, &work.final_normed, head, hidden);
         logits
     }

@@ -1,4 +1,4 @@
-//! The LLaMA forward pass and its hand-written backward pass, in f32 over packed documents.
+//! The forward pass of the LLaMA, Qwen and GLM families and its hand-written backward pass, in f32 over packed documents.
 //!
 //! Rows of activations belong to tokens. Documents lie one after the other without padding; each is a segment
 //! whose tokens see only each other and whose positions start at 0. One [`Workspace`] serves one thread.
@@ -6,14 +6,16 @@
 mod attention;
 mod block;
 mod head;
+mod linear;
 mod workspace;
 
 pub use workspace::Workspace;
 
-use crate::config::ModelConfig;
 use crate::kernels;
+use crate::lora::LoraMap;
 use crate::parameters::ParameterMap;
 use crate::{Error, Result};
+use checkpoint::Shape;
 use std::ops::Range;
 
 /// The target of a position that is not trained on.
@@ -88,71 +90,137 @@ impl Pack {
     }
 }
 
-/// A LLaMA's shape, the places of its weights and its rotary angles. The weights are passed to each call.
+/// What a pass computes with.
+#[derive(Clone, Copy)]
+pub struct Parameters<'a> {
+    /// All weights.
+    pub weights: &'a [f32],
+    /// The adapter, if any.
+    pub lora: Option<LoraPass<'a>>,
+}
+
+/// An adapter in a pass.
+#[derive(Clone, Copy)]
+pub struct LoraPass<'a> {
+    /// Where its matrices lie.
+    pub map: &'a LoraMap,
+    /// Their values.
+    pub values: &'a [f32],
+    /// Dropout of its inputs; only in training.
+    pub dropout: Option<Dropout>,
+}
+
+/// Dropout of the adapters' inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropout {
+    /// Share of the inputs that are dropped.
+    pub share: f32,
+    /// Another for each pass.
+    pub seed: u64,
+}
+
+/// Whose gradient a backward pass adds to; the other stays as it is.
+pub enum Gradient<'a> {
+    /// All weights'.
+    Weights(&'a mut [f32]),
+    /// The adapter's; the base costs no more than what passes through it.
+    Lora(&'a mut [f32]),
+}
+
+impl<'a> Parameters<'a> {
+    /// Weights alone.
+    pub fn base(weights: &'a [f32]) -> Parameters<'a> {
+        Parameters { weights, lora: None }
+    }
+
+    pub(crate) fn weight(&self, range: &Range<usize>) -> &'a [f32] {
+        &self.weights[range.clone()]
+    }
+}
+
+impl Gradient<'_> {
+    /// Where the gradient of a weight goes: `unused` where nobody wants it.
+    fn of<'b>(&'b mut self, range: &Range<usize>, unused: &'b mut [f32]) -> &'b mut [f32] {
+        match self {
+            Gradient::Weights(all) => &mut all[range.clone()],
+            Gradient::Lora(_) => &mut unused[..range.len()],
+        }
+    }
+}
+
+/// A model's shape, the places of its weights and its rotary angles. The weights are passed to each call.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// The shape.
-    pub config: ModelConfig,
+    pub shape: Shape,
     /// Where each tensor lies in the flat buffer of weights.
     pub map: ParameterMap,
     cos: Vec<f32>,
     sin: Vec<f32>,
+    no_bias: Range<usize>,
 }
 
 impl Model {
-    /// The model that `config` describes.
-    pub fn new(config: ModelConfig) -> Result<Model> {
-        config.check()?;
-        let (half, positions) = (config.head_dim() / 2, config.max_position_embeddings);
-        let angles = (0..positions).flat_map(|position| {
-            let theta = config.rope_theta;
-            (0..half).map(move |i| position as f64 / theta.powf(i as f64 / half as f64))
-        });
-        let (sin, cos) = angles.map(|a| (a.sin() as f32, a.cos() as f32)).unzip();
-        Ok(Model { map: ParameterMap::new(&config), config, cos, sin })
+    /// A model of this shape.
+    pub fn new(shape: Shape) -> Model {
+        let (frequencies, factor) = shape.rotary.frequencies();
+        let positions = 0..shape.max_position_embeddings;
+        let angles = positions.flat_map(|position| frequencies.iter().map(move |f| position as f64 * f));
+        let (sin, cos) = angles.map(|a| ((a.sin() * factor) as f32, (a.cos() * factor) as f32)).unzip();
+        Model { map: ParameterMap::new(&shape), shape, cos, sin, no_bias: 0..0 }
     }
 
     /// The summed loss over the targets of `pack`.
-    pub fn loss(&self, weights: &[f32], work: &mut Workspace, pack: &Pack) -> f64 {
-        self.forward(weights, work, pack);
-        self.head_loss(weights, None, work, pack, 0.0)
+    pub fn loss(&self, p: &Parameters<'_>, work: &mut Workspace, pack: &Pack) -> f64 {
+        self.forward(p, work, pack);
+        self.head_loss(p, None, work, pack, 0.0)
     }
 
     /// Adds the gradient of `scale` times the summed loss to `gradient`; returns the summed loss.
     pub fn loss_and_gradient(
         &self,
-        weights: &[f32],
-        gradient: &mut [f32],
+        p: &Parameters<'_>,
+        mut gradient: Gradient<'_>,
         work: &mut Workspace,
         pack: &Pack,
         scale: f32,
     ) -> f64 {
-        self.forward(weights, work, pack);
-        let loss = self.head_loss(weights, Some(gradient), work, pack, scale);
-        for layer in (0..self.config.num_hidden_layers).rev() {
-            self.block_backward(weights, gradient, work, pack, layer);
+        self.forward(p, work, pack);
+        let loss = self.head_loss(p, Some(&mut gradient), work, pack, scale);
+        let first = match (&gradient, &p.lora) {
+            (Gradient::Lora(_), Some(lora)) => lora.map.first_layer(),
+            _ => 0,
+        };
+        for layer in (first..self.shape.num_hidden_layers).rev() {
+            if work.must_recompute(layer) {
+                self.block_forward(p, work, pack, layer);
+            }
+            let last = layer == first && matches!(gradient, Gradient::Lora(_));
+            self.block_backward(p, &mut gradient, work, pack, layer, last);
         }
-        let (hidden, embedding) = (self.config.hidden_size, self.map.embedding.start);
-        for (d_x, &token) in work.d_residual.chunks_exact(hidden).zip(&pack.tokens) {
-            kernels::add(&mut gradient[embedding + token as usize * hidden..][..hidden], d_x);
+        if let Gradient::Weights(gradient) = gradient {
+            let (hidden, embedding) = (self.shape.hidden_size, self.map.embedding.start);
+            for (d_x, &token) in work.d_residual.chunks_exact(hidden).zip(&pack.tokens) {
+                kernels::add(&mut gradient[embedding + token as usize * hidden..][..hidden], d_x);
+            }
         }
         loss
     }
 
     /// The logits of every position, `[tokens, vocab]`.
-    pub fn logits(&self, weights: &[f32], work: &mut Workspace, pack: &Pack) -> Vec<f32> {
-        self.forward(weights, work, pack);
-        self.head_logits(weights, work)
+    pub fn logits(&self, p: &Parameters<'_>, work: &mut Workspace, pack: &Pack) -> Vec<f32> {
+        self.forward(p, work, pack);
+        self.head_logits(p, work)
     }
 
     /// Refuses tokens and lengths that the model does not have.
     pub fn check(&self, pack: &Pack) -> Result<()> {
-        let vocab = self.config.vocab_size as u32;
+        let vocab = self.shape.vocab_size as u32;
         if let Some(token) = pack.tokens.iter().find(|&&t| t >= vocab) {
             return Err(Error::Argument(format!("token {token} is not in the vocabulary of {vocab}")));
         }
         let longest = pack.segments.iter().map(Segment::context).max().unwrap_or(0);
-        let limit = self.config.max_position_embeddings;
+        let limit = self.shape.max_position_embeddings;
         if longest > limit {
             return Err(Error::Argument(format!("a document of {longest} tokens in a context of {limit}")));
         }
@@ -160,19 +228,19 @@ impl Model {
     }
 
     /// Fills `work` up to the final norm.
-    fn forward(&self, weights: &[f32], work: &mut Workspace, pack: &Pack) {
-        let hidden = self.config.hidden_size;
-        let embedding = &weights[self.map.embedding.clone()];
-        work.resize(&self.config, pack.tokens.len());
+    fn forward(&self, p: &Parameters<'_>, work: &mut Workspace, pack: &Pack) {
+        let hidden = self.shape.hidden_size;
+        let embedding = p.weight(&self.map.embedding);
+        work.resize(&self.shape, pack.tokens.len());
         for (x, &token) in work.residual[0].chunks_exact_mut(hidden).zip(&pack.tokens) {
             x.copy_from_slice(&embedding[token as usize * hidden..][..hidden]);
         }
-        for layer in 0..self.config.num_hidden_layers {
-            self.block_forward(weights, work, pack, layer);
+        for layer in 0..self.shape.num_hidden_layers {
+            self.block_forward(p, work, pack, layer);
         }
-        let last = &work.residual[self.config.num_hidden_layers];
-        let norm = &weights[self.map.final_norm.clone()];
-        let eps = self.config.rms_norm_eps as f32;
+        let last = &work.residual[self.shape.num_hidden_layers];
+        let norm = p.weight(&self.map.final_norm);
+        let eps = self.shape.rms_norm_eps as f32;
         kernels::rms_norm(&mut work.final_normed, &mut work.final_inverse_rms, last, norm, eps);
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests share: a tiny model with grouped heads, and packed documents.
 #![allow(dead_code)]
 
+use checkpoint::Shape;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -25,8 +26,14 @@ pub fn tiny_config(tied: bool) -> ModelConfig {
 
 /// A model with weights away from their special values: the norms' too.
 pub fn tiny_model(tied: bool) -> (Model, Vec<f32>) {
-    let model = Model::new(tiny_config(tied)).unwrap();
-    let mut weights = model.map.initialize(&model.config, 7);
+    let config = tiny_config(tied);
+    model_of(config.shape())
+}
+
+/// A model of `shape` with such weights.
+pub fn model_of(shape: Shape) -> (Model, Vec<f32>) {
+    let model = Model::new(shape);
+    let mut weights = model.map.initialize(0.3, 7);
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     for weight in &mut weights[model.map.decay_len..] {
         *weight += rng.random_range(-0.3..0.3);

@@ -1,0 +1,85 @@
+use crate::{CheckpointError, TensorSpec};
+use candle_core::{DType, Device, Tensor, safetensors::MmapedSafetensors};
+use safetensors::tensor::TensorView;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The weights of a folder, in one file or several. They stay on the disk until they are asked for.
+pub struct Weights {
+    folder: PathBuf,
+    files: MmapedSafetensors,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Weights {
+    /// Opens model.safetensors, or the files that model.safetensors.index.json names.
+    pub fn open(folder: &Path) -> Result<Weights, CheckpointError> {
+        let (single, index) = (folder.join("model.safetensors"), folder.join("model.safetensors.index.json"));
+        let paths: Vec<PathBuf> = if index.is_file() {
+            let text = std::fs::read_to_string(&index).map_err(CheckpointError::io(&index))?;
+            let index: Index = serde_json::from_str(&text).map_err(CheckpointError::json(&index))?;
+            let names: BTreeSet<String> = index.weight_map.into_values().collect();
+            names.into_iter().map(|name| folder.join(name)).collect()
+        } else if single.is_file() {
+            vec![single]
+        } else {
+            return Err(CheckpointError::NoWeights { path: folder.to_owned() });
+        };
+        for path in &paths {
+            std::fs::File::open(path).map_err(CheckpointError::io(path))?;
+            // SAFETY: as below; opened alone only to name a damaged file.
+            unsafe { MmapedSafetensors::new(path) }.map_err(CheckpointError::damaged(path))?;
+        }
+        // SAFETY: the files are mapped read-only; a writer that truncates one meanwhile ends this program, nothing else.
+        let files = unsafe { MmapedSafetensors::multi(&paths) }.map_err(CheckpointError::damaged(folder))?;
+        Ok(Weights { folder: folder.to_owned(), files })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A tensor as it is stored, if its shape is the one wanted.
+    pub fn stored(&self, spec: &TensorSpec) -> Result<Tensor, CheckpointError> {
+        self.view(spec)?;
+        self.files.load(&spec.name, &Device::Cpu).map_err(CheckpointError::damaged(&self.folder))
+    }
+
+    /// The type in which a tensor is stored, if its shape is the one wanted.
+    pub fn dtype(&self, spec: &TensorSpec) -> Result<DType, CheckpointError> {
+        self.view(spec)?.dtype().try_into().map_err(CheckpointError::damaged(&self.folder))
+    }
+
+    fn view(&self, spec: &TensorSpec) -> Result<TensorView<'_>, CheckpointError> {
+        let view = self
+            .files
+            .get(&spec.name)
+            .map_err(|_| CheckpointError::Missing { name: spec.name.clone(), path: self.folder.clone() })?;
+        if view.shape() != spec.shape {
+            return Err(CheckpointError::Shape {
+                name: spec.name.clone(),
+                found: view.shape().to_vec(),
+                wanted: spec.shape.clone(),
+                path: self.folder.clone(),
+            });
+        }
+        Ok(view)
+    }
+
+    /// A tensor as f32, if its shape is the one wanted.
+    pub fn tensor(&self, spec: &TensorSpec) -> Result<Tensor, CheckpointError> {
+        self.stored(spec)?.to_dtype(DType::F32).map_err(CheckpointError::damaged(&self.folder))
+    }
+
+    /// The values of a tensor, by rows.
+    pub fn values(&self, spec: &TensorSpec) -> Result<Vec<f32>, CheckpointError> {
+        let values = self.tensor(spec)?.flatten_all().and_then(|tensor| tensor.to_vec1());
+        values.map_err(CheckpointError::damaged(&self.folder))
+    }
+}

@@ -1,0 +1,65 @@
+//! A base with or without an adapter: tensors in the checkpoint's or in GGUF's layout.
+
+use crate::ExportError;
+use candle_core::{DType, Device, Tensor};
+use checkpoint::{Adapter, Family, Part, Shape, TensorSpec, Weights, read_shape};
+use std::path::{Path, PathBuf};
+
+/// What is to be exported.
+pub struct Source {
+    /// The base's shape.
+    pub shape: Shape,
+    /// The base's folder.
+    pub folder: PathBuf,
+    /// The adapter and its folder.
+    pub adapter: Option<(Adapter, PathBuf)>,
+    weights: Weights,
+}
+
+impl Source {
+    /// Opens a base, and an adapter that must fit it.
+    pub fn open(folder: &Path, adapter: Option<&Path>) -> Result<Source, ExportError> {
+        let shape = read_shape(&folder.join("config.json"))?;
+        let adapter = adapter.map(|path| Ok::<_, ExportError>((Adapter::read(path, &shape)?, path.to_owned())));
+        Ok(Source { weights: Weights::open(folder)?, folder: folder.to_owned(), adapter: adapter.transpose()?, shape })
+    }
+
+    /// A tensor with what the adapter adds, in its stored type where nothing is added.
+    pub fn tensor(&self, spec: &TensorSpec) -> Result<Tensor, ExportError> {
+        let stored = self.weights.stored(spec)?;
+        let Some((adapter, _)) = &self.adapter else { return Ok(stored) };
+        let Some(matrix) = adapter.matrices.iter().find(|matrix| matrix.target.name == spec.name) else {
+            return Ok(stored);
+        };
+        let (rank, [outputs, inputs]) = (adapter.config.r, [spec.shape[0], spec.shape[1]]);
+        let a = Tensor::from_slice(&matrix.a, (rank, inputs), &Device::Cpu)?;
+        let b = (Tensor::from_slice(&matrix.b, (outputs, rank), &Device::Cpu)? * adapter.config.scale())?;
+        Ok((stored.to_dtype(DType::F32)? + b.matmul(&a)?)?)
+    }
+
+    /// The type in which the base stores a tensor.
+    pub(crate) fn stored_dtype(&self, spec: &TensorSpec) -> Result<DType, ExportError> {
+        Ok(self.weights.dtype(spec)?)
+    }
+
+    /// As [`Self::tensor`], in GGUF's order of rows.
+    pub fn gguf_tensor(&self, spec: &TensorSpec) -> Result<Tensor, ExportError> {
+        gguf_rows(&self.shape, spec.part, &self.tensor(spec)?)
+    }
+}
+
+/// transformers rotates a head's first half against its second, GGUF's `llama` neighbours: row i and row i + half become
+/// neighbours. The other families rotate alike in both.
+pub fn gguf_rows(shape: &Shape, part: Part, tensor: &Tensor) -> Result<Tensor, ExportError> {
+    let heads = match part {
+        Part::Query | Part::QueryBias => shape.num_attention_heads,
+        Part::Key | Part::KeyBias => shape.num_key_value_heads,
+        _ => return Ok(tensor.clone()),
+    };
+    if shape.family != Family::Llama {
+        return Ok(tensor.clone());
+    }
+    let (rows, columns) = (tensor.dims()[0], tensor.elem_count() / tensor.dims()[0]);
+    let halves = tensor.reshape((heads, 2, rows / heads / 2, columns))?;
+    Ok(halves.transpose(1, 2)?.contiguous()?.reshape(tensor.dims())?)
+}
