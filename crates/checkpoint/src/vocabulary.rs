@@ -209,6 +209,11 @@ impl Vocabulary {
         })
     }
 
+    /// The chat template.
+    pub fn chat_template(&self) -> Option<&str> {
+        self.chat_template.as_deref()
+    }
+
     /// Takes the chat template that lies beside an adapter, if one does: it is the layout that the adapter was trained on.
     pub fn use_template_of(&mut self, adapter: &Path) {
         if let Ok(template) = std::fs::read_to_string(adapter.join("chat_template.jinja")) {

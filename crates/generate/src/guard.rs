@@ -18,7 +18,20 @@ impl ChatTemplate {
     /// # Errors
     /// The template refuses the messages, or the tokenizer fails.
     pub fn tokenize(&self, messages: &[Message], tokenizer: &Tokenizer) -> Result<Vec<u32>, Error> {
-        let whole = self.render(messages, true)?;
+        self.tokenize_up_to(messages, tokenizer, true)
+    }
+
+    /// As [`Self::tokenize`], without the beginning of a reply where `add_generation_prompt` is false: a whole conversation.
+    ///
+    /// # Errors
+    /// As [`Self::tokenize`].
+    pub fn tokenize_up_to(
+        &self,
+        messages: &[Message],
+        tokenizer: &Tokenizer,
+        add_generation_prompt: bool,
+    ) -> Result<Vec<u32>, Error> {
+        let whole = self.render(messages, add_generation_prompt)?;
         let suspicious = |message: &Message| tokenizer.spells_control(&message.content);
         if !messages.iter().any(suspicious) {
             return tokenizer.encode(&whole, true);
@@ -30,7 +43,7 @@ impl ChatTemplate {
             true => Message::new(&message.role, between(&message.content, open, close)),
             false => message.clone(),
         };
-        let marked = self.render(&messages.iter().map(mark).collect::<Vec<_>>(), true);
+        let marked = self.render(&messages.iter().map(mark).collect::<Vec<_>>(), add_generation_prompt);
         match marked.ok().and_then(|marked| segments(&whole, &marked, open, close)) {
             Some(segments) => tokenizer.encode_segments(&segments),
             None => tokenizer.encode(&whole, true),

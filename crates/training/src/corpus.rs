@@ -1,7 +1,6 @@
 //! Training data: JSON lines and role folders become tokenized documents, some of them held out.
 
-use crate::document::Document;
-use crate::tokenizer::Tokenizer;
+use crate::document::{Document, Encoder};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use roles::{Exchange, Message, Role, Speaker};
@@ -45,10 +44,10 @@ impl Example {
         }
     }
 
-    fn tokenize(&self, tokenizer: &Tokenizer) -> Result<Document> {
+    fn encode(&self, encoder: &impl Encoder) -> Result<Document> {
         match self {
-            Example::Text(text) => Document::text(tokenizer, text),
-            Example::Chat(messages) => Document::chat(tokenizer, messages),
+            Example::Text(text) => encoder.text(text),
+            Example::Chat(messages) => encoder.chat(messages),
         }
     }
 }
@@ -244,7 +243,7 @@ impl Source {
     pub fn load(
         spec: &SourceSpec,
         roles: &RoleFolder,
-        tokenizer: &Tokenizer,
+        encoder: &impl Encoder,
         held_out: f64,
         context: usize,
     ) -> Result<Source> {
@@ -256,8 +255,7 @@ impl Source {
             },
             _ => read_examples(&spec.path, roles)?,
         };
-        let documents: Vec<Document> =
-            found.examples.par_iter().map(|e| e.tokenize(tokenizer)).collect::<Result<_>>()?;
+        let documents: Vec<Document> = found.examples.par_iter().map(|e| e.encode(encoder)).collect::<Result<_>>()?;
         let mut source = Source {
             name: spec.path.display().to_string(),
             weight: spec.weight,

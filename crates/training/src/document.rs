@@ -56,6 +56,25 @@ pub struct Document {
     pub prefix: usize,
 }
 
+/// Makes documents of texts and chats.
+pub trait Encoder: Sync {
+    /// Plain text; all of it is trained.
+    fn text(&self, text: &str) -> Result<Document>;
+
+    /// A chat; the assistant's words and what ends them are trained.
+    fn chat(&self, messages: &[Message]) -> Result<Document>;
+}
+
+impl Encoder for Tokenizer {
+    fn text(&self, text: &str) -> Result<Document> {
+        Document::text(self, text)
+    }
+
+    fn chat(&self, messages: &[Message]) -> Result<Document> {
+        Document::chat(self, messages)
+    }
+}
+
 impl Document {
     /// Plain text between `<s>` and `</s>`; all of it is trained.
     pub fn text(tokenizer: &Tokenizer, text: &str) -> Result<Document> {
@@ -89,7 +108,7 @@ impl Document {
         Ok(document)
     }
 
-    fn push(&mut self, tokens: impl IntoIterator<Item = u32>, trained: bool) {
+    pub(crate) fn push(&mut self, tokens: impl IntoIterator<Item = u32>, trained: bool) {
         self.tokens.extend(tokens);
         self.trained.resize(self.tokens.len(), trained);
     }

@@ -1,5 +1,6 @@
 //! Pretraining and RoCIT: LLaMA, Qwen and GLM models and their LoRAs, trained on the CPU. Knows tokens and gradients; never pages.
 
+pub mod base;
 pub mod batch;
 pub mod config;
 pub mod corpus;
@@ -14,6 +15,8 @@ pub mod muon;
 pub mod optimizer;
 pub mod parameters;
 pub mod pretrain;
+mod record;
+pub mod rocit;
 pub mod state;
 pub mod tokenizer;
 

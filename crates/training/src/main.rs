@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use training::corpus::{Example, RoleFolder, SourceSpec, read_examples};
 use training::pretrain::{PretrainOptions, pretrain};
+use training::rocit::{RocitOptions, rocit};
 use training::tokenizer::Tokenizer;
 
-/// Trains tokenizers and small LLaMA models on the CPU.
+/// Trains tokenizers, small LLaMA models and LoRAs of larger ones on the CPU.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -22,6 +23,8 @@ enum Command {
     Tokenizer(TokenizerOptions),
     /// Train a LLaMA from scratch, or train one further
     Pretrain(Box<PretrainOptions>),
+    /// Train a LoRA for roles on a base model
+    Rocit(Box<RocitOptions>),
 }
 
 #[derive(clap::Args)]
@@ -81,6 +84,11 @@ fn run() -> Result<()> {
             eprintln!("done at step {}, loss {:.4}", report.step, report.loss);
             Ok(())
         }
+        Command::Rocit(options) => {
+            let report = rocit(&options)?;
+            eprintln!("done at step {}, loss {:.4}", report.step, report.loss);
+            Ok(())
+        }
     }
 }
 
@@ -89,7 +97,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(2)
         }
     }
 }

@@ -37,9 +37,24 @@ pub struct UpdateRule {
     pub clip: f32,
 }
 
-/// Linear warm-up, then a cosine down to a share of the peak.
+/// How the learning rate goes down after its peak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// Along a cosine.
+    #[default]
+    Cosine,
+    /// In a straight line.
+    Linear,
+    /// Not at all.
+    Constant,
+}
+
+/// Linear warm-up, then down to a share of the peak.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
+    /// The way down.
+    pub decay: Decay,
     /// The peak.
     pub lr: f64,
     /// Steps until the peak.
@@ -57,8 +72,12 @@ impl Schedule {
             return self.lr * (step + 1) as f64 / self.warmup as f64;
         }
         let progress = (step - self.warmup) as f64 / (self.steps.saturating_sub(self.warmup)).max(1) as f64;
-        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos());
-        self.lr * (self.min_ratio + (1.0 - self.min_ratio) * cosine)
+        let left = match self.decay {
+            Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos()),
+            Decay::Linear => 1.0 - progress.min(1.0),
+            Decay::Constant => 1.0,
+        };
+        self.lr * (self.min_ratio + (1.0 - self.min_ratio) * left)
     }
 }
 

@@ -2,16 +2,15 @@
 
 use crate::batch::{Sampler, held_out_rows};
 use crate::config::ModelConfig;
-use crate::corpus::{RoleFolder, Source, SourceSpec, hex};
+use crate::corpus::{RoleFolder, Source, SourceSpec};
 use crate::metrics::{Metrics, Progress};
 use crate::model::{Model, Pack};
-use crate::optimizer::{Optimizer, Schedule, Trainer, UpdateRule};
+use crate::optimizer::{Decay, Optimizer, Schedule, Trainer, UpdateRule};
 use crate::tokenizer::Tokenizer;
-use crate::{Error, Result, state};
+use crate::{Error, Result, record, state};
 use checkpoint::{Weights, write_json};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
@@ -132,14 +131,15 @@ pub fn pretrain(options: &PretrainOptions) -> Result<RunReport> {
     let tokenizer = Tokenizer::load(&options.tokenizer)?;
     let roles = options.roles.as_deref().map(RoleFolder::read).transpose()?.unwrap_or_default();
     let (config, model, weights) = initial_model(options, &tokenizer)?;
-    let sources = load_sources(options, &roles, &tokenizer, threads)?;
+    let load = |spec: &SourceSpec| Source::load(spec, &roles, &tokenizer, options.held_out, options.context);
+    let sources = record::load_sources(&options.data, threads, load)?;
     let run = &options.out;
     fs::create_dir_all(run).map_err(Error::io(run))?;
     let mut trainer = Trainer::new(model, weights, threads);
-    let record = record(options, &config, &trainer, &sources);
+    let record = describe(options, &config, &trainer, &sources);
     let resumed = state::path(run).is_file();
     if resumed {
-        check_same_run(&record, run)?;
+        record::check_same_run(&record, run, &FIXED)?;
         state::restore(&mut trainer, run)?;
         eprintln!("continuing at step {} of {}", trainer.step, options.steps);
     }
@@ -182,77 +182,16 @@ fn initial_model(options: &PretrainOptions, tokenizer: &Tokenizer) -> Result<(Mo
     Ok((config, model, weights))
 }
 
-fn load_sources(
-    options: &PretrainOptions,
-    roles: &RoleFolder,
-    tokenizer: &Tokenizer,
-    threads: usize,
-) -> Result<Vec<Source>> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|e| Error::Argument(format!("--threads {threads}: {e}")))?;
-    pool.install(|| {
-        let load = |spec| Source::load(spec, roles, tokenizer, options.held_out, options.context);
-        options.data.iter().map(load).collect()
-    })
-}
-
 /// `train.json`: everything that decides the result.
-fn record(options: &PretrainOptions, config: &ModelConfig, trainer: &Trainer, sources: &[Source]) -> Value {
-    let data: Vec<Value> = sources
-        .iter()
-        .map(|s| {
-            json!({
-                "source": s.name,
-                "weight": s.weight,
-                "sha256": s.sha256,
-                "documents": s.documents.len(),
-                "tokens": s.token_count(),
-                "held_out_documents": s.held_out.len(),
-            })
-        })
-        .collect();
-    let mut hash = Sha256::new();
-    hash.update(fs::read(options.tokenizer.join("tokenizer.json")).unwrap_or_default());
+fn describe(options: &PretrainOptions, config: &ModelConfig, trainer: &Trainer, sources: &[Source]) -> Value {
     json!({
         "program": concat!("train pretrain ", env!("CARGO_PKG_VERSION")),
         "arguments": options,
         "parameters": trainer.model.map.len,
         "model": config,
-        "tokenizer_sha256": hex(hash),
-        "data": data,
+        "tokenizer_sha256": record::file_sha256(&options.tokenizer.join("tokenizer.json")),
+        "data": record::data(sources),
     })
-}
-
-fn check_same_run(record: &Value, run: &Path) -> Result<()> {
-    let path = run.join("train.json");
-    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let started: Value = serde_json::from_str(&text).map_err(Error::json(&path))?;
-    let must_equal = |argument: &str, was: &Value, now: &Value| match was == now {
-        true => Ok(()),
-        false => Err(Error::Resume {
-            argument: argument.into(),
-            started: was.to_string(),
-            now: now.to_string(),
-            path: run.into(),
-        }),
-    };
-    for name in FIXED {
-        let argument = format!("--{}", name.replace('_', "-"));
-        // Runs of earlier versions do not name every argument.
-        if let Some(value) = started["arguments"].get(name) {
-            must_equal(&argument, value, &record["arguments"][name])?;
-        }
-    }
-    must_equal("--tokenizer (sha256)", &started["tokenizer_sha256"], &record["tokenizer_sha256"])?;
-    must_equal("--preset or --config (the model)", &started["model"], &record["model"])?;
-    let count = |data: &Value| data.as_array().map_or(0, Vec::len);
-    must_equal("number of --data", &count(&started["data"]).into(), &count(&record["data"]).into())?;
-    for i in 0..count(&record["data"]) {
-        for part in ["source", "weight", "sha256"] {
-            must_equal(&format!("--data {} ({part})", i + 1), &started["data"][i][part], &record["data"][i][part])?;
-        }
-    }
-    Ok(())
 }
 
 fn prepare_folder(run: &Path, config: &ModelConfig, tokenizer: &Tokenizer, record: &Value) -> Result<()> {
@@ -265,38 +204,18 @@ fn prepare_folder(run: &Path, config: &ModelConfig, tokenizer: &Tokenizer, recor
 fn announce(options: &PretrainOptions, trainer: &Trainer, sources: &[Source], threads: usize) {
     let parameters = trainer.model.map.len as f64 / 1e6;
     eprintln!("{parameters:.2} M parameters, {} rows of {} tokens, {threads} threads", options.batch, options.context);
-    let total: f64 = sources.iter().map(|s| s.weight).sum();
-    for source in sources {
-        let tokens = source.token_count();
-        let share = source.weight / total;
-        let rows = (options.steps * options.batch as u64) as f64 * share;
-        let epochs = rows * options.context as f64 / tokens as f64;
-        eprintln!(
-            "{}: {} documents, {:.2} M tokens, {} held out, {:.0} % of rows, about {epochs:.1} epochs",
-            source.name,
-            source.documents.len(),
-            tokens as f64 / 1e6,
-            source.held_out.len(),
-            100.0 * share,
-        );
-        if source.cut > 0 || source.dropped > 0 {
-            let (cut, dropped) = (source.cut, source.dropped);
-            eprintln!(
-                "  longer than --context: {cut} chats lost their end, {dropped} were left out, their answers lost"
-            );
-        }
-        if !source.unknown_roles.is_empty() {
-            let names: Vec<&str> = source.unknown_roles.iter().map(String::as_str).take(5).collect();
-            let count = source.unknown_roles.len();
-            eprintln!("  left out: rows of {count} roles without a card in --roles ({}, ...)", names.join(", "));
-        }
-    }
+    record::announce_sources(sources, options.steps * options.batch as u64, options.context);
 }
 
 fn steps(options: &PretrainOptions, trainer: &mut Trainer, sources: &[Source]) -> Result<RunReport> {
     let run = &options.out;
-    let schedule =
-        Schedule { lr: options.lr, warmup: options.warmup, steps: options.steps, min_ratio: options.min_lr_ratio };
+    let schedule = Schedule {
+        decay: Decay::Cosine,
+        lr: options.lr,
+        warmup: options.warmup,
+        steps: options.steps,
+        min_ratio: options.min_lr_ratio,
+    };
     let rule = UpdateRule {
         optimizer: options.optimizer,
         betas: [0.9, 0.95],

@@ -1,0 +1,10 @@
+//! RoCIT (arXiv 2310.00746, section 4): one LoRA for all roles, trained on the answers only.
+
+mod curve;
+mod options;
+mod run;
+mod trainer;
+
+pub use options::RocitOptions;
+pub use run::rocit;
+pub use trainer::{LoraTrainer, TrainerOptions};

@@ -1,0 +1,208 @@
+//! The run: data, steps, evaluation, checkpoints and the files of the run folder.
+
+use super::options::FIXED;
+use super::{LoraTrainer, RocitOptions, TrainerOptions, curve};
+use crate::base::{ChatEncoder, read_model};
+use crate::batch::{Sampler, held_out_rows};
+use crate::corpus::{RoleFolder, Source, SourceSpec};
+use crate::lora::LoraMap;
+use crate::metrics::{Metrics, Progress};
+use crate::model::Pack;
+use crate::optimizer::{Optimizer, Schedule, UpdateRule};
+use crate::pretrain::RunReport;
+use crate::{Error, Result, record, state};
+use checkpoint::{Adapter, AdapterConfig, write_atomically, write_json};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Held-out positions of each source that an evaluation reads at most.
+const EVALUATION_POSITIONS: usize = 16_384;
+/// A pass of fewer tokens leaves the matrix products idle.
+const MIN_AT_ONCE: usize = 256;
+
+/// Trains, or goes on training, the adapter in `options.out`.
+pub fn rocit(options: &RocitOptions) -> Result<RunReport> {
+    options.check()?;
+    let threads = options.thread_count();
+    let encoder = ChatEncoder::read(&options.base, options.layout)?;
+    let roles = options.roles.as_deref().map(RoleFolder::read).transpose()?.unwrap_or_default();
+    let load = |spec: &SourceSpec| Source::load(spec, &roles, &encoder, options.held_out, options.max_length);
+    let sources = record::load_sources(&options.data, threads, load)?;
+    let steps = options.steps.unwrap_or_else(|| {
+        let tokens: usize = sources.iter().map(Source::token_count).sum();
+        (options.epochs * tokens as f64 / (options.rows() * options.max_length) as f64).ceil() as u64
+    });
+
+    let (model, weights) = read_model(&options.base, options.max_length)?;
+    let (config, map, values) = match &options.init {
+        Some(folder) => {
+            let adapter = Adapter::read(folder, &model.shape)?;
+            let targets = adapter.matrices.iter().map(|matrix| matrix.target.clone()).collect();
+            let map = LoraMap::new(&model.shape, &adapter.config, targets);
+            let values = map.values_of(&adapter);
+            (AdapterConfig { lora_dropout: options.dropout, ..adapter.config }, map, values)
+        }
+        None => {
+            let config = options.adapter_config();
+            let map = LoraMap::new(&model.shape, &config, options.targets().of(&model.shape)?);
+            let values = map.initialize(options.seed);
+            (config, map, values)
+        }
+    };
+    let trainer = LoraTrainer::new(
+        model,
+        weights,
+        map,
+        values,
+        TrainerOptions {
+            dropout: options.dropout as f32,
+            seed: options.seed,
+            recompute: options.recompute,
+            at_once: options.max_length.max(MIN_AT_ONCE),
+            threads,
+        },
+    );
+    let mut run = Run { options, steps, trainer, config, best: f64::INFINITY, template: encoder.template_text };
+    run.open(&describe(options, steps, threads, &run.trainer, &sources)?)?;
+    let (trained, all) = (run.trainer.map.len as f64 / 1e6, run.trainer.model.map.len as f64 / 1e6);
+    eprintln!("{trained:.2} M of {all:.2} M parameters are trained, {steps} steps, {threads} threads");
+    record::announce_sources(&sources, steps * options.rows() as u64, options.max_length);
+    let report = run.steps(&sources)?;
+    curve::draw(&run.options.out.join("metrics.jsonl"), &run.options.out.join("loss.svg"))?;
+    Ok(report)
+}
+
+/// `train.json`: everything that decides the result.
+fn describe(
+    options: &RocitOptions,
+    steps: u64,
+    threads: usize,
+    trainer: &LoraTrainer,
+    sources: &[Source],
+) -> Result<Value> {
+    let path = options.base.join("config.json");
+    let config: Value =
+        serde_json::from_str(&fs::read_to_string(&path).map_err(Error::io(&path))?).map_err(Error::json(&path))?;
+    let mut arguments = json!(options);
+    arguments["threads"] = threads.into();
+    arguments["steps"] = steps.into();
+    let tokenizer = ["tokenizer.json", "tokenizer.model"].map(|name| options.base.join(name));
+    let tokenizer = tokenizer.iter().find(|path| path.is_file()).unwrap_or(&tokenizer[0]);
+    Ok(json!({
+        "program": concat!("train rocit ", env!("CARGO_PKG_VERSION")),
+        "arguments": arguments,
+        "parameters": trainer.map.len,
+        "model": config,
+        "tokenizer_sha256": record::file_sha256(tokenizer),
+        "data": record::data(sources),
+    }))
+}
+
+struct Run<'a> {
+    options: &'a RocitOptions,
+    steps: u64,
+    trainer: LoraTrainer,
+    config: AdapterConfig,
+    /// The least held-out loss so far.
+    best: f64,
+    template: String,
+}
+
+impl Run<'_> {
+    /// Continues what the folder holds, or begins it.
+    fn open(&mut self, record: &Value) -> Result<()> {
+        let run = &self.options.out;
+        fs::create_dir_all(run).map_err(Error::io(run))?;
+        if state::path(run).is_file() {
+            let fixed: Vec<&str> = FIXED.into_iter().chain(["steps"]).collect();
+            record::check_same_run(record, run, &fixed)?;
+            let LoraTrainer { values, first, second, .. } = &mut self.trainer;
+            let buffers = &mut [("values", values), ("first", first), ("second", second)];
+            if let Some(notes) = state::read(run, buffers)? {
+                self.trainer.step = state::number(&notes, "step", run)?;
+                self.best = state::number(&notes, "best", run)?;
+            }
+            eprintln!("continuing at step {} of {}", self.trainer.step, self.steps);
+        }
+        Ok(write_json(&run.join("train.json"), record)?)
+    }
+
+    fn steps(&mut self, sources: &[Source]) -> Result<RunReport> {
+        let options = self.options;
+        let schedule = Schedule {
+            decay: options.schedule,
+            lr: options.lr,
+            warmup: options.warmup,
+            steps: self.steps,
+            min_ratio: options.min_lr_ratio,
+        };
+        let rule = UpdateRule {
+            optimizer: Optimizer::Adamw,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: options.weight_decay as f32,
+            clip: options.clip as f32,
+        };
+        let evaluation: Vec<(String, Vec<Pack>)> = sources
+            .iter()
+            .map(|s| (s.name.clone(), held_out_rows(s, options.max_length, EVALUATION_POSITIONS)))
+            .filter(|(_, rows)| !rows.is_empty())
+            .collect();
+        let start = self.trainer.step;
+        let end = options.stop_at.unwrap_or(self.steps).min(self.steps);
+        let due = |every: u64, step: u64| step == end || (every > 0 && step.is_multiple_of(every));
+        let mut metrics = Metrics::open(&options.out.join("metrics.jsonl"), start)?;
+        let mut progress = Progress::new(start, end);
+        let mut report = RunReport { step: start, loss: f64::NAN, held_out: BTreeMap::new() };
+        let batches = Sampler::new(sources, options.rows(), options.max_length, options.seed, start);
+        for rows in batches.take(end.saturating_sub(start) as usize) {
+            let lr = schedule.at(self.trainer.step);
+            let step = self.trainer.train(&rows, rule, lr)?;
+            let speed = progress.step(&step, lr);
+            let number = self.trainer.step;
+            metrics.step(number, &step, lr, speed)?;
+            (report.step, report.loss) = (number, step.loss);
+            if !evaluation.is_empty() && due(options.eval_every, number) {
+                report.held_out = self.evaluate(&evaluation)?;
+                metrics.held_out(number, &report.held_out)?;
+            }
+            if due(options.checkpoint_every, number) {
+                metrics.flush()?;
+                self.save()?;
+            }
+        }
+        metrics.flush()?;
+        Ok(report)
+    }
+
+    /// Held-out losses; the best adapter so far is kept in `best`.
+    fn evaluate(&mut self, evaluation: &[(String, Vec<Pack>)]) -> Result<BTreeMap<String, f64>> {
+        let losses: BTreeMap<String, f64> =
+            evaluation.iter().map(|(name, rows)| (name.clone(), self.trainer.evaluate(rows))).collect();
+        let words: Vec<String> = losses.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
+        eprintln!("step {}: held-out loss: {}", self.trainer.step, words.join(", "));
+        let mean = losses.values().sum::<f64>() / losses.len() as f64;
+        if mean < self.best {
+            self.best = mean;
+            self.write_adapter(&self.options.out.join("best"))?;
+        }
+        Ok(losses)
+    }
+
+    /// The state to go on from, and the adapter for others.
+    fn save(&self) -> Result<()> {
+        let LoraTrainer { values, first, second, step, .. } = &self.trainer;
+        let buffers = [("values", values), ("first", first), ("second", second)];
+        let notes = [("step".to_string(), step.to_string()), ("best".to_string(), self.best.to_string())];
+        state::write(&self.options.out, &buffers, notes.into())?;
+        self.write_adapter(&self.options.out.join("adapter"))
+    }
+
+    fn write_adapter(&self, folder: &Path) -> Result<()> {
+        self.trainer.map.adapter(&self.config, &self.trainer.values).write(folder)?;
+        let path = folder.join("chat_template.jinja");
+        write_atomically(&path, |to| fs::write(to, &self.template).map_err(Error::io(to)))
+    }
+}
