@@ -138,6 +138,9 @@ class ChatGlm(nn.Module):
         self.config = Config(CHATGLM)
         self.transformer = Transformer(self.config)
 
+    def prepare_inputs_for_generation(self, *_):
+        raise NotImplementedError("it only computes logits")
+
     def forward(self, input_ids=None, **_):
         x = self.transformer.embedding.word_embeddings(input_ids)
         for block in self.transformer.encoder.layers:
