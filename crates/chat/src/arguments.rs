@@ -18,6 +18,9 @@ pub struct Arguments {
     /// Model in GGUF format; by default the first of models/*.gguf
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// LoRA adapters in GGUF format for the model; the first is in use at first, /adapter NAME changes it
+    #[arg(long = "adapter", value_name = "FILE", num_args = 1..)]
+    pub adapters: Vec<PathBuf>,
     /// Whom to talk to, by name or id
     #[arg(long, value_name = "NAME")]
     pub role: Option<String>,

@@ -1,6 +1,9 @@
-use std::io::{self, BufRead, Write};
+use std::{
+    io::{self, BufRead, Write},
+    path::PathBuf,
+};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use generate::{Generator, Message, Options, Prompt};
 use roles::Role;
 
@@ -14,6 +17,8 @@ pub struct Conversation<'a> {
     name: String,
     system: Option<String>,
     turns: Vec<Message>,
+    /// Names of the adapters, in the order in which they were loaded.
+    adapters: Vec<String>,
 }
 
 /// What a line typed by the user asks for.
@@ -21,16 +26,25 @@ enum Command<'a> {
     Say(&'a str),
     Reset,
     Role(&'a str),
+    Adapter(&'a str),
     Help,
     Quit,
 }
 
-const HELP: &str = "/reset begins anew, /role NAME changes the role, /quit leaves";
+const HELP: &str = "/reset begins anew, /role NAME changes the role, /adapter NAME the adapter, /quit leaves";
 
 impl<'a> Conversation<'a> {
     /// Each line is continued as it is.
     pub fn raw(generator: Generator, options: Options) -> Self {
-        Self { generator, options, roles: None, name: "text".to_owned(), system: None, turns: Vec::new() }
+        Self {
+            generator,
+            options,
+            roles: None,
+            name: "text".to_owned(),
+            system: None,
+            turns: Vec::new(),
+            adapters: Vec::new(),
+        }
     }
 
     /// Lines are messages; without a role or an instruction, the roles are offered first.
@@ -42,13 +56,20 @@ impl<'a> Conversation<'a> {
         system: Option<String>,
     ) -> Result<Self> {
         let mut conversation =
-            Self { generator, options, roles: Some(roles), name: "model".to_owned(), system, turns: Vec::new() };
+            Self { system, roles: Some(roles), name: "model".to_owned(), ..Self::raw(generator, options) };
         match role {
             Some(role) => conversation.begin(role),
             None if conversation.system.is_none() => conversation.offer_roles()?,
             None => {}
         }
         Ok(conversation)
+    }
+
+    /// Names the adapters that were loaded after their files.
+    pub fn with_adapters(mut self, files: &[PathBuf]) -> Self {
+        let name = |file: &PathBuf| file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        self.adapters = files.iter().map(name).collect();
+        self
     }
 
     /// Reads lines until /quit or the end of the input. What goes wrong in one line is reported, and the next is read.
@@ -59,6 +80,7 @@ impl<'a> Conversation<'a> {
                 Some(Command::Quit) => return Ok(()),
                 Some(Command::Say(text)) => self.say(text),
                 Some(Command::Role(name)) => self.change_role(name),
+                Some(Command::Adapter(name)) => self.change_adapter(name),
                 Some(Command::Reset) => {
                     self.turns.clear();
                     Ok(())
@@ -114,6 +136,15 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
+    /// Another adapter from the next message on; the conversation goes on.
+    fn change_adapter(&mut self, name: &str) -> Result<()> {
+        let number = self.adapters.iter().position(|adapter| adapter == name);
+        if number.is_none() && name != "none" {
+            bail!("no adapter is called {name:?}; there are none (the bare model), {}", self.adapters.join(", "));
+        }
+        Ok(self.generator.use_adapter(number)?)
+    }
+
     fn begin(&mut self, role: &Role) {
         self.name = role.name.clone();
         self.system = Some(role.system_instruction());
@@ -152,6 +183,7 @@ impl<'a> Command<'a> {
             "/quit" | "/exit" => Self::Quit,
             "/reset" => Self::Reset,
             "/role" => Self::Role(rest.trim()),
+            "/adapter" => Self::Adapter(rest.trim()),
             _ if word.starts_with('/') => Self::Help,
             _ => Self::Say(line),
         })

@@ -50,8 +50,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let system = arguments.system.clone().or_else(|| role.map(|role| role.system_instruction()));
     match &arguments.prompt {
         Some(prompt) => answer(&mut generator, arguments, options, system, prompt, load_ms),
-        None if arguments.raw => Conversation::raw(generator, options).run(),
-        None => Conversation::new(generator, options, &roles, role, system)?.run(),
+        None if arguments.raw => Conversation::raw(generator, options).with_adapters(&arguments.adapters).run(),
+        None => Conversation::new(generator, options, &roles, role, system)?.with_adapters(&arguments.adapters).run(),
     }
 }
 

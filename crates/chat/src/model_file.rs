@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use decoder::{Gguf, load_threaded};
+use decoder::{Gguf, load_threaded_with_adapters};
 use generate::{Generator, Outline};
 
 use crate::arguments::Arguments;
@@ -25,8 +25,14 @@ pub fn open(file: &Path, arguments: &Arguments) -> Result<Generator> {
     let gguf = Gguf::read_parts(&mut readers).with_context(in_file)?;
     let outline = Outline::from_gguf(&gguf).with_context(in_file)?;
     let open_all = move || parts.iter().map(File::open).collect::<io::Result<Vec<_>>>();
-    let cache_type = arguments.cache_type();
-    let loaded = load_threaded(&gguf, open_all, arguments.threads(), cache_type, &mut |_| ControlFlow::Continue(()));
+    let adapters = arguments.adapters.clone();
+    for adapter in &adapters {
+        File::open(adapter).with_context(|| format!("cannot open {}", adapter.display()))?;
+    }
+    let open_adapters = move || adapters.iter().map(File::open).collect::<io::Result<Vec<_>>>();
+    let (cache_type, threads) = (arguments.cache_type(), arguments.threads());
+    let mut go_on = |_| ControlFlow::Continue(());
+    let loaded = load_threaded_with_adapters(&gguf, open_all, open_adapters, threads, cache_type, &mut go_on);
     let (weights, comm) = loaded.with_context(in_file)?;
     let mut model = outline.with_weights(weights);
     if let Some(name) = &arguments.template {
@@ -35,7 +41,11 @@ pub fn open(file: &Path, arguments: &Arguments) -> Result<Generator> {
     if arguments.no_thinking {
         model.template_mut().set_thinking(false);
     }
-    Ok(Generator::with_comm(Arc::new(model), comm, arguments.context, cache_type))
+    let mut generator = Generator::with_comm(Arc::new(model), comm, arguments.context, cache_type);
+    if !arguments.adapters.is_empty() {
+        generator.use_adapter(Some(0))?;
+    }
+    Ok(generator)
 }
 
 /// `name-00002-of-00003.gguf` is one of three files; any other name is a file of its own.

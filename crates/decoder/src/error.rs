@@ -96,6 +96,12 @@ pub enum LoadError {
         /// The tensor.
         name: String,
     },
+    /// An adapter of another model, or no adapter at all.
+    #[error("the adapter does not fit the model: {reason}")]
+    Adapter {
+        /// What differs.
+        reason: String,
+    },
     /// A tensor has another shape than the metadata says. Shapes are outermost dimension first.
     #[error("tensor {name:?} should have shape {expected:?}, found {found:?}")]
     Shape {
@@ -157,6 +163,14 @@ pub enum ForwardError {
         token: u32,
         /// Number of rows of the embedding.
         vocab_size: usize,
+    },
+    /// An adapter that was not loaded.
+    #[error("there is no adapter {number}: {loaded} are loaded")]
+    NoAdapter {
+        /// The number asked for, from 0.
+        number: usize,
+        /// How many there are.
+        loaded: usize,
     },
     /// No token was given, so there is no last position to give logits for.
     #[error("forward needs at least one token")]

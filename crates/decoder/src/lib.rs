@@ -1,4 +1,4 @@
-//! GGUF in, logits out: formats, kernels, KV cache. Knows token ids; never text or roles.
+//! GGUF in, logits out: formats, kernels, KV cache, adapters. Knows token ids; never text or roles.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,6 +17,7 @@
 //! over them, and they meet through a [`Comm`]. The first shard has the [`Session`], the others are at [`serve`]. The numbers do not
 //! depend on how many shards there are.
 
+mod adapter;
 mod comm;
 mod config;
 mod cpu;
@@ -43,5 +44,5 @@ pub use meeting::comm_words;
 pub use session::{Session, serve};
 pub use tensor_type::TensorType;
 #[cfg(not(target_arch = "wasm32"))]
-pub use threads::{ThreadComm, load_threaded};
+pub use threads::{ThreadComm, load_threaded, load_threaded_with_adapters};
 pub use weights::Weights;

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use crate::{
     CacheType, Comm, ForwardError, Weights,
+    adapter::{BlockAdapter, LowRank, LowRankBuffers},
     cpu::{self, Activations, Attention, AttentionScratch, HeadCache, Rounding, Scratch},
     matrix::{Input, Matrix},
     meeting::{Interrupt, Meeting},
     weights::{Block, Linear},
 };
+
+static NO_ADAPTER: BlockAdapter =
+    BlockAdapter { query: None, key: None, value: None, attention_output: None, gate: None, up: None, down: None };
 
 /// The KV cache grows by so many tokens at a time.
 const CACHE_STEP: usize = 256;
@@ -22,6 +26,8 @@ pub struct Runner {
     cache: Vec<Vec<HeadCache>>,
     buffers: Buffers,
     pub logits: Vec<f32>,
+    /// Number of the adapter in use.
+    pub adapter: Option<usize>,
 }
 
 /// Where a batch of tokens stands.
@@ -50,6 +56,7 @@ struct Buffers {
     turns: Vec<(f32, f32)>,
     attention: AttentionScratch,
     scratch: Scratch,
+    low_rank: LowRankBuffers,
 }
 
 impl Runner {
@@ -58,7 +65,7 @@ impl Runner {
         let of_block = || (0..heads).map(|_| HeadCache::new(cache_type)).collect();
         let cache = (0..weights.config().block_count).map(|_| of_block()).collect();
         let meeting = Meeting::new(comm, weights.config(), &weights.layout);
-        Self { weights, meeting, cache_type, cache, buffers: Buffers::default(), logits: Vec::new() }
+        Self { weights, meeting, cache_type, cache, buffers: Buffers::default(), logits: Vec::new(), adapter: None }
     }
 
     /// Makes room for `tokens` tokens, at most `context`, so that no pass can fail half way.
@@ -75,6 +82,8 @@ impl Runner {
     /// Takes a batch that starts at position `start` through one stage and returns the next one.
     pub fn advance(&mut self, tokens: &[u32], start: usize, stage: Stage) -> Result<Stage, Interrupt> {
         let weights = Arc::clone(&self.weights);
+        let number = self.adapter;
+        let adapter = |index: usize| number.map_or(&NO_ADAPTER, |number| &weights.adapters[number].blocks[index]);
         match stage {
             Stage::Embedding => {
                 self.embed(&weights, tokens)?;
@@ -83,11 +92,12 @@ impl Runner {
             }
             Stage::Attention(index) => {
                 let (block, cache) = (&weights.blocks[index], &mut self.cache[index]);
-                self.buffers.attention(block, cache, &weights, &mut self.meeting, start)?;
+                self.buffers.attention((block, adapter(index)), cache, &weights, &mut self.meeting, start)?;
                 Ok(Stage::FeedForward(index))
             }
             Stage::FeedForward(index) => {
-                self.buffers.feed_forward(&weights.blocks[index], &weights, &mut self.meeting)?;
+                let block = (&weights.blocks[index], adapter(index));
+                self.buffers.feed_forward(block, &weights, &mut self.meeting)?;
                 Ok(if index + 1 < weights.blocks.len() { Stage::Attention(index + 1) } else { Stage::Done })
             }
             Stage::Done => Ok(Stage::Done),
@@ -142,7 +152,7 @@ impl Buffers {
     /// `x += attention(norm(x))`, appending this batch's keys and values to the cache.
     fn attention(
         &mut self,
-        block: &Block,
+        (block, adapter): (&Block, &BlockAdapter),
         cache: &mut [HeadCache],
         weights: &Weights,
         meeting: &mut Meeting,
@@ -154,10 +164,14 @@ impl Buffers {
         let readers = [&block.query.matrix, &block.key.matrix, &block.value.matrix];
         self.norm_x(weights, &block.attention_norm, &readers);
         let input = Input { values: &self.normed, columns: width, quantized: &self.quantized };
-        for (linear, out) in
-            [(&block.query, &mut self.query), (&block.key, &mut self.key), (&block.value, &mut self.value)]
-        {
-            linear.forward(&input, out, &mut self.scratch);
+        let Self { query, key, value, low_rank, scratch, .. } = self;
+        for (linear, adapter, out) in [
+            (&block.query, &adapter.query, query),
+            (&block.key, &adapter.key, key),
+            (&block.value, &adapter.value, value),
+        ] {
+            linear.forward(&input, out, scratch);
+            add(adapter, &input, out, low_rank);
         }
         self.turn_heads(block, weights);
 
@@ -187,6 +201,7 @@ impl Buffers {
         quantize_for(&readers, &self.whole, attended, &mut self.quantized, weights);
         let input = Input { values: &self.whole, columns: attended, quantized: &self.quantized };
         block.attention_output.forward(&input, &mut self.own, &mut self.scratch);
+        add(&adapter.attention_output, &input, &mut self.own, &mut self.low_rank);
         self.add_product(&block.attention_post_norm, weights, meeting)
     }
 
@@ -212,20 +227,28 @@ impl Buffers {
     }
 
     /// `x += down(silu(gate(norm(x))) * up(norm(x)))`
-    fn feed_forward(&mut self, block: &Block, weights: &Weights, meeting: &mut Meeting) -> Result<(), Interrupt> {
+    fn feed_forward(
+        &mut self,
+        (block, adapter): (&Block, &BlockAdapter),
+        weights: &Weights,
+        meeting: &mut Meeting,
+    ) -> Result<(), Interrupt> {
         let (config, layout) = (weights.config(), &weights.layout);
         let (width, hidden) = (config.embedding_length, config.feed_forward_length);
         let tokens = self.x.len() / width;
         self.norm_x(weights, &block.feed_forward_norm, &[&block.gate, &block.up]);
         let input = Input { values: &self.normed, columns: width, quantized: &self.quantized };
         block.gate.matmul(&input, &mut self.own, &mut self.scratch);
+        add(&adapter.gate, &input, &mut self.own, &mut self.low_rank);
         block.up.matmul(&input, &mut self.up, &mut self.scratch);
+        add(&adapter.up, &input, &mut self.up, &mut self.low_rank);
         cpu::swiglu(weights.cpu, &mut self.own, &self.up);
         meeting.gather((tokens, hidden), |index| layout.hidden_of(index), &mut self.own, &mut self.whole)?;
 
         quantize_for(&[&block.down], &self.whole, hidden, &mut self.quantized, weights);
         let input = Input { values: &self.whole, columns: hidden, quantized: &self.quantized };
         block.down.matmul(&input, &mut self.own, &mut self.scratch);
+        add(&adapter.down, &input, &mut self.own, &mut self.low_rank);
         self.add_product(&block.feed_forward_post_norm, weights, meeting)
     }
 
@@ -250,6 +273,13 @@ fn quantize_for(readers: &[&Matrix], values: &[f32], columns: usize, out: &mut A
         if readers.iter().any(|matrix| matrix.rounding() == Some(rounding)) {
             cpu::quantize(weights.cpu, rounding, values, columns, out);
         }
+    }
+}
+
+/// Adds what an adapter gives, if there is one and this shard has rows of it.
+fn add(adapter: &Option<LowRank>, input: &Input<'_>, out: &mut [f32], buffers: &mut LowRankBuffers) {
+    if let Some(adapter) = adapter.as_ref().filter(|_| !out.is_empty()) {
+        adapter.add(input, out, buffers);
     }
 }
 

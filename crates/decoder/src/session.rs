@@ -30,7 +30,7 @@ struct Pass {
 /// What the first shard tells the others, before each batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// Take a batch through all blocks; the words: start, context, whether logits are wanted, tokens.
+    /// Take a batch through all blocks; the words: start, context, whether logits are wanted, 1 + the adapter's number or 0, tokens.
     Forward,
     End,
 }
@@ -87,7 +87,9 @@ impl Session {
         let is_last = end == pass.tokens.len();
         let start = self.tokens.len();
         let order = |runner: &mut Runner| {
-            let mut words = vec![Order::Forward as u32, start as u32, self.max_context as u32, u32::from(is_last)];
+            let adapter = runner.adapter.map_or(0, |number| number as u32 + 1);
+            let context = self.max_context as u32;
+            let mut words = vec![Order::Forward as u32, start as u32, context, u32::from(is_last), adapter];
             words.extend(batch);
             runner.meeting.broadcast(&mut words)
         };
@@ -125,6 +127,23 @@ impl Session {
             Some(pass) if pass.stage != Stage::Embedding => Ok(self.runner.meeting.abandon()?),
             _ => Ok(()),
         }
+    }
+
+    /// Puts one of the adapters that the weights have read on them, or none: see [`Weights::add_adapter`]. The context forgets its
+    /// tokens where that changes anything, since keys and values depend on it.
+    ///
+    /// # Errors
+    /// There is no such adapter, or another shard broke down.
+    pub fn use_adapter(&mut self, number: Option<usize>) -> Result<(), ForwardError> {
+        let loaded = self.runner.weights.adapters.len();
+        if let Some(number) = number.filter(|&number| number >= loaded) {
+            return Err(ForwardError::NoAdapter { number, loaded });
+        }
+        if self.runner.adapter != number {
+            self.truncate(0)?;
+            self.runner.adapter = number;
+        }
+        Ok(())
     }
 
     /// The logits of the last finished pass.
@@ -199,7 +218,8 @@ pub fn serve(weights: Arc<Weights>, comm: Box<dyn Comm>, cache_type: CacheType) 
     loop {
         let heard = runner.meeting.broadcast(&mut words);
         let outcome = heard.map_err(|_| ForwardError::Disconnected(Disconnected)).and_then(|()| match &words[..] {
-            [order, start, context, is_last, batch @ ..] if *order == Order::Forward as u32 => {
+            [order, start, context, is_last, adapter, batch @ ..] if *order == Order::Forward as u32 => {
+                runner.adapter = adapter.checked_sub(1).map(|number| number as usize);
                 obey(&mut runner, batch, (*start as usize, *context as usize), *is_last == 1).map(|()| true)
             }
             _ => Ok(false),

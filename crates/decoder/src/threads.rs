@@ -135,14 +135,30 @@ pub fn load_threaded<R: Read + Seek>(
     cache_type: CacheType,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(Weights, Box<dyn Comm>), LoadError> {
+    load_threaded_with_adapters(gguf, open, || Ok(Vec::new()), count, cache_type, progress)
+}
+
+/// As [`load_threaded`], with the LoRA adapters that `open_adapters` opens, in their order: see [`Weights::add_adapter`].
+///
+/// # Errors
+/// As [`load_threaded`] and [`Weights::add_adapter`].
+pub fn load_threaded_with_adapters<R: Read + Seek>(
+    gguf: &Gguf,
+    open: impl Fn() -> io::Result<Vec<R>> + Clone + Send + 'static,
+    open_adapters: impl Fn() -> io::Result<Vec<R>> + Clone + Send + 'static,
+    count: usize,
+    cache_type: CacheType,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<(Weights, Box<dyn Comm>), LoadError> {
     let config = Config::from_gguf(gguf)?;
     let mut seats = ThreadComm::seats(count, comm_words(&config, count)).into_iter();
     let first = seats.next().expect("there is a first shard");
     let (sender, receiver) = mpsc::channel();
     for (index, seat) in (1..).zip(seats) {
-        let (gguf, open, sender) = (gguf.clone(), open.clone(), sender.clone());
+        let (gguf, open, open_adapters, sender) = (gguf.clone(), open.clone(), open_adapters.clone(), sender.clone());
         thread::Builder::new().name(format!("shard {index}")).spawn(move || {
-            let outcome = load_shard(&gguf, &open, Shard::new(index, count), &mut |_| ControlFlow::Continue(()));
+            let outcome =
+                load_shard(&gguf, &open, &open_adapters, Shard::new(index, count), &mut |_| ControlFlow::Continue(()));
             drop(gguf);
             match outcome {
                 Ok(weights) => {
@@ -153,7 +169,7 @@ pub fn load_threaded<R: Read + Seek>(
             }
         })?;
     }
-    let weights = load_shard(gguf, &open, Shard::new(0, count), &mut |done| {
+    let weights = load_shard(gguf, &open, &open_adapters, Shard::new(0, count), &mut |done| {
         progress(Progress { loaded: done.loaded * count as u64, total: done.total * count as u64 })
     })?;
     receiver.iter().take(count - 1).collect::<Result<(), LoadError>>()?;
@@ -163,6 +179,7 @@ pub fn load_threaded<R: Read + Seek>(
 fn load_shard<R: Read + Seek>(
     gguf: &Gguf,
     open: &impl Fn() -> io::Result<Vec<R>>,
+    open_adapters: &impl Fn() -> io::Result<Vec<R>>,
     shard: Shard,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Weights, LoadError> {
@@ -174,7 +191,13 @@ fn load_shard<R: Read + Seek>(
             return Err(LoadError::Cancelled);
         }
         if step.is_break() {
-            return Ok(loader.finish());
+            break;
         }
     }
+    let mut weights = loader.finish();
+    for mut reader in open_adapters()? {
+        let gguf = Gguf::read(&mut reader)?;
+        weights.add_adapter(&gguf, &mut reader)?;
+    }
+    Ok(weights)
 }

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     Config, Cpu, Gguf, LoadError, Loader, Progress, Shard,
+    adapter::Adapter,
     layout::{Layout, Part, Slot},
     matrix::Matrix,
 };
@@ -27,6 +28,7 @@ pub struct Weights {
     pub(crate) rope_frequencies: Vec<f32>,
     /// Cosines and sines are multiplied by this.
     pub(crate) rope_factor: f32,
+    pub(crate) adapters: Vec<Adapter>,
 }
 
 /// One transformer block; what a family does not have is empty.
@@ -101,7 +103,20 @@ impl Weights {
             output,
             rope_frequencies,
             rope_factor,
+            adapters: Vec::new(),
         }
+    }
+
+    /// Reads a LoRA adapter from a GGUF of its own and returns its number, from 0: see [`crate::Session::use_adapter`]. Of a model
+    /// in several shards, every shard reads the same adapters in the same order.
+    ///
+    /// # Errors
+    /// No adapter, one for another model, a failing source.
+    pub fn add_adapter<R: Read + Seek>(&mut self, gguf: &Gguf, reader: &mut R) -> Result<usize, LoadError> {
+        let adapter = Adapter::read(gguf, reader, &self.config, &self.layout, self.cpu)?;
+        self.memory_bytes += adapter.bytes() as u64;
+        self.adapters.push(adapter);
+        Ok(self.adapters.len() - 1)
     }
 
     /// The model's shape.

@@ -150,7 +150,8 @@ fn push_value(out: &mut Vec<u8>, value: &Value) {
         Value::Bool(v) => out.push(u8::from(*v)),
         Value::String(v) => push_string(out, v),
         Value::Array(values) => {
-            out.extend(values.first().map_or(4, type_number).to_le_bytes());
+            // Only lists of texts, such as merges, are ever empty.
+            out.extend(values.first().map_or(8, type_number).to_le_bytes());
             out.extend((values.len() as u64).to_le_bytes());
             values.iter().for_each(|value| push_value(out, value));
         }

@@ -106,7 +106,8 @@ pub fn write_tensor(tensor: &Tensor, dtype: GgmlDType, file: &mut dyn Write, out
 fn quantize(rows: &Tensor, dtype: GgmlDType) -> Result<Vec<u8>, candle_core::Error> {
     // Vectors come as columns of one value: only blocks care for the rows.
     let rows = if rows.dims()[1] == 1 { rows.flatten_all()? } else { rows.clone() };
-    Ok(QTensor::quantize(&rows.contiguous()?, dtype)?.data()?.into_owned())
+    // A part of a tensor that is contiguous still has the whole tensor's storage, which candle would quantize.
+    Ok(QTensor::quantize(&rows.force_contiguous()?, dtype)?.data()?.into_owned())
 }
 
 fn header(shape: &Shape, options: &GgufOptions) -> Vec<(String, Value)> {

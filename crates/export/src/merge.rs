@@ -46,7 +46,7 @@ impl Lazy<'_> {
 fn bytes_of_halves(tensor: &Tensor, dtype: DType) -> Result<Vec<u8>, ExportError> {
     use candle_core::quantized::{GgmlDType, QTensor};
     let stored = if dtype == DType::BF16 { GgmlDType::BF16 } else { GgmlDType::F16 };
-    Ok(QTensor::quantize(&tensor.to_dtype(DType::F32)?, stored)?.data()?.into_owned())
+    Ok(QTensor::quantize(&tensor.to_dtype(DType::F32)?.force_contiguous()?, stored)?.data()?.into_owned())
 }
 
 impl View for Lazy<'_> {

@@ -97,6 +97,16 @@ impl Generator {
         self.model.config().kv_bytes(self.context(), self.session.cache_type())
     }
 
+    /// Puts one of the model's adapters on it, or none; a reply that was being written is given up: see
+    /// [`decoder::Session::use_adapter`].
+    ///
+    /// # Errors
+    /// There is no such adapter, or another shard broke down.
+    pub fn use_adapter(&mut self, number: Option<usize>) -> Result<(), Error> {
+        self.reply = None;
+        Ok(self.session.use_adapter(number)?)
+    }
+
     /// The model.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
