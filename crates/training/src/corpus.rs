@@ -34,7 +34,7 @@ impl Example {
     }
 
     /// What decides whether it is held out: a question asked of several roles is held out for all of them.
-    fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         match self {
             Example::Text(text) => text,
             Example::Chat(messages) => {
@@ -100,7 +100,7 @@ impl RoleFolder {
 
     /// Each role's dialogue as chats of one exchange and of two or three consecutive ones. Longer chats keep
     /// clear of the exchanges that `held_out` says are held out.
-    fn examples(&self, held_out: f64) -> Vec<Example> {
+    pub(crate) fn examples(&self, held_out: f64) -> Vec<Example> {
         let mut examples = Vec::new();
         for (role, exchanges) in &self.roles {
             for length in 1..=3 {
@@ -322,7 +322,7 @@ impl Source {
     }
 }
 
-fn is_held_out(key: &str, share: f64) -> bool {
+pub(crate) fn is_held_out(key: &str, share: f64) -> bool {
     let digest = Sha256::digest(key.as_bytes());
     let head = u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
     (head as f64) < share * u64::MAX as f64

@@ -14,6 +14,7 @@ pub mod model;
 pub mod muon;
 pub mod optimizer;
 pub mod parameters;
+pub mod plan;
 pub mod pretrain;
 mod record;
 pub mod rocit;

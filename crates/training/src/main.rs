@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use training::corpus::{Example, RoleFolder, SourceSpec, read_examples};
+use training::plan::{Trainer, plan};
 use training::pretrain::{PretrainOptions, pretrain};
 use training::rocit::{RocitOptions, rocit};
 use training::tokenizer::Tokenizer;
@@ -25,6 +26,17 @@ enum Command {
     Pretrain(Box<PretrainOptions>),
     /// Train a LoRA for roles on a base model
     Rocit(Box<RocitOptions>),
+    /// Write data and configuration that train the same LoRA with another trainer, into --out
+    Plan(Box<PlanOptions>),
+}
+
+#[derive(clap::Args)]
+struct PlanOptions {
+    /// Who is to train
+    #[arg(long = "for", value_enum)]
+    trainer: Trainer,
+    #[command(flatten)]
+    options: RocitOptions,
 }
 
 #[derive(clap::Args)]
@@ -82,6 +94,12 @@ fn run() -> Result<()> {
         Command::Pretrain(options) => {
             let report = pretrain(&options)?;
             eprintln!("done at step {}, loss {:.4}", report.step, report.loss);
+            Ok(())
+        }
+        Command::Plan(arguments) => {
+            let made = plan(arguments.trainer, &arguments.options)?;
+            let (training, held_out, left_out) = (made.training, made.held_out, made.left_out);
+            eprintln!("{training} chats to train on, {held_out} held out, {left_out} left out");
             Ok(())
         }
         Command::Rocit(options) => {

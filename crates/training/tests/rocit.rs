@@ -226,3 +226,39 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing_behind() {
     assert!(Weights::open(&at.join("base")).is_err());
     assert!(read_model(&at.join("base"), 96).unwrap_err().to_string().contains("model.safetensors"));
 }
+
+#[test]
+fn a_plan_has_the_data_and_the_loss_mask_of_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    set_up(at);
+    let plan = |trainer: &str, out: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_train"))
+            .current_dir(at)
+            .args(["plan", "--for", trainer, "--base", "base", "--data", "data.jsonl", "--out", out])
+            .args(["--max-length", "96", "--held-out", "0.1", "--targets", "q_proj", "v_proj"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    plan("torchrun", "torchrun");
+    let rows = fs::read_to_string(at.join("torchrun/train.jsonl")).unwrap();
+    let held_out = fs::read_to_string(at.join("torchrun/eval.jsonl")).unwrap();
+    assert_eq!(rows.lines().count() + held_out.lines().count(), 40);
+    let row: serde_json::Value = serde_json::from_str(rows.lines().next().unwrap()).unwrap();
+    let trained: Vec<u32> = serde_json::from_value::<Vec<i64>>(row["labels"].clone())
+        .unwrap()
+        .into_iter()
+        .filter_map(|label| u32::try_from(label).ok())
+        .collect();
+    let encoder = ChatEncoder::read(&at.join("base"), Layout::Rocit).unwrap();
+    let said = encoder.tokenizer().decode(&trained);
+    assert!(said.starts_with("Ahoy, gold!") || said.starts_with("In a song."), "{said:?}");
+    assert!(at.join("torchrun/train.py").is_file());
+    plan("axolotl", "axolotl");
+    let config = fs::read_to_string(at.join("axolotl/axolotl.yaml")).unwrap();
+    assert!(config.contains("lora_target_modules: [\"q_proj\",\"v_proj\"]"), "{config}");
+    assert!(config.contains("### Instruction:"), "the layout is the template");
+    plan("llamafactory", "llamafactory");
+    assert!(at.join("llamafactory/dataset_info.json").is_file());
+}

@@ -125,7 +125,7 @@ pub(super) const FIXED: [&str; 20] = [
 ];
 
 impl RocitOptions {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let must = |ok: bool, message: &str| if ok { Ok(()) } else { Err(Error::Argument(message.into())) };
         must(self.rank > 0, "--rank must be at least 1")?;
         must(self.alpha.is_finite() && self.alpha > 0.0, "--alpha must be above 0")?;
@@ -145,7 +145,7 @@ impl RocitOptions {
         self.batch * self.accumulation
     }
 
-    pub(super) fn targets(&self) -> Targets {
+    pub(crate) fn targets(&self) -> Targets {
         match self.targets.as_slice() {
             [] => Targets::All,
             names => Targets::Named(names.to_vec()),
