@@ -167,6 +167,7 @@ fn parse_adapter_type(text: &str) -> Result<GgmlDType, String> {
 fn parse_size(text: &str) -> Result<u64, String> {
     let (digits, factor) = match text.to_ascii_uppercase() {
         text if text.ends_with('G') => (text[..text.len() - 1].to_owned(), 1_000_000_000),
+        text if text.ends_with('K') => (text[..text.len() - 1].to_owned(), 1_000),
         text if text.ends_with('M') => (text[..text.len() - 1].to_owned(), 1_000_000),
         text => (text, 1),
     };
