@@ -53,13 +53,12 @@ fn text_becomes_a_model_that_is_talked_to_and_scored() -> Result<()> {
     ensure!(sizes.is_sorted_by(|a, b| a > b), "fewer bits must give smaller files: {sizes:?}");
 
     let test = format!("{data}/rolebench-eng/role_specific/test.jsonl");
-    let run = format!(
-        "run --model Q8_0.gguf --roles {data}/roles --data {test} --limit 3 --max-tokens 8 --out scored"
-    );
+    let run = format!("run --model Q8_0.gguf --roles {data}/roles --data {test} --limit 3 --max-tokens 8 --out scored");
     succeed("evaluate", at, &run)?;
     let predictions = std::fs::read_to_string(at.join("scored/predictions.jsonl"))?;
     ensure!(predictions.lines().count() == 3, "3 rows were asked for:\n{predictions}");
-    let score = format!("score --data {test} --predictions scored/predictions.jsonl --rule rouge-l/f1 --language en --json");
+    let score =
+        format!("score --data {test} --predictions scored/predictions.jsonl --rule rouge-l/f1 --language en --json");
     let report: Value = serde_json::from_str(&succeed("evaluate", at, &score)?)?;
     ensure!(report["rule"] == "rouge-l/f1" && report["mean"].is_number(), "no score: {report}");
     Ok(())

@@ -128,7 +128,7 @@ impl Asking {
     pub fn dispatcher(&self, journal: &std::path::Path, rehearsed: &str) -> Result<Dispatcher> {
         if self.dry_run {
             let (journal, rehearsed) = (Journal::open_read_only(journal)?, rehearsed.to_string());
-            return Ok(Dispatcher::rehearsal(&self.models()?, journal, move |_| rehearsed.clone()));
+            return Ok(Dispatcher::rehearsal(&self.models()?, None, journal, move |_| rehearsed.clone()));
         }
         let journal = Journal::open(journal, Durability::Second)?;
         let mut endpoints = Vec::new();
