@@ -8,6 +8,9 @@ use rolebench::Kind;
 use roles::{Message, Speaker};
 use serde::{Deserialize, Serialize};
 
+/// Batches of requests in a row without a readable triplet after which no more are sent.
+const FRUITLESS: u32 = 2;
+
 /// How many are asked for, and which are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct ContextInstruct {
@@ -51,7 +54,10 @@ impl ContextInstruct {
     ) -> Result<Specific, Failure> {
         let mut specific = Specific::default();
         let mut prompts = self.prompts(profile, segments);
-        while specific.counts.found < self.candidates {
+        let mut fruitless = 0;
+        // A teacher that gives nothing readable twice running is not paid a third time.
+        while specific.counts.found < self.candidates && fruitless < FRUITLESS {
+            let before = specific.counts.found;
             // As few as may do; what they lack is asked for again.
             let needed = (self.candidates - specific.counts.found).div_ceil(self.per_request.max(1));
             let asked: Vec<(Request, Option<&Segment>)> = prompts.by_ref().take(needed).collect();
@@ -68,6 +74,7 @@ impl ContextInstruct {
                     Err(_) => specific.counts.reject(Reject::NoAnswer),
                 }
             }
+            fruitless = if specific.counts.found == before { fruitless + 1 } else { 0 };
         }
         self.drop_duplicates(&mut specific);
         specific.counts.kept = specific.rows.len();
