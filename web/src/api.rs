@@ -5,7 +5,7 @@ use js_sys::{Array, Error, Function, Object, Promise, Reflect};
 use leptos::prelude::*;
 use protocol::{ErrorKind, Failure, Options, Outcome};
 use roles::{Language, Message, Speaker};
-use rouge::{Rule, Scorer};
+use rouge::{References, Rule, Scorer};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::future_to_promise;
@@ -37,10 +37,14 @@ pub fn install(app: App) {
         app.engine.stop();
         JsValue::UNDEFINED
     });
-    let score = Closure::<dyn Fn(JsValue, JsValue, JsValue) -> Promise>::new(|prediction, references, options| {
-        future_to_promise(async move { score_rouge_l(&prediction, references, options) })
+    let score = Closure::<dyn Fn(JsValue, JsValue, JsValue) -> Promise>::new(move |prediction, references, options| {
+        future_to_promise(score_rouge_l(app, prediction, references, options))
     });
     set(&api, "scoreRougeL", score.into_js_value().as_ref());
+    let score = Closure::<dyn Fn(JsValue, JsValue, JsValue) -> Promise>::new(move |test, predictions, options| {
+        future_to_promise(score_predictions(app, test, predictions, options))
+    });
+    set(&api, "scorePredictions", score.into_js_value().as_ref());
 }
 
 async fn load_model(app: App, source: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
@@ -132,7 +136,27 @@ fn prompt(app: App, request: Request) -> Result<protocol::Prompt, Failure> {
 #[derive(Default, Deserialize)]
 struct ScoreOptions {
     rule: Option<String>,
+    /// What counts of several references.
+    references: Option<String>,
     language: Option<Language>,
+}
+
+/// The scorer that options name; without a language, `fallback` is taken, or each reference decides.
+async fn scorer(app: App, options: JsValue, fallback: Option<Language>) -> Result<Scorer, Failure> {
+    let options: ScoreOptions = match options.is_undefined() || options.is_null() {
+        true => ScoreOptions::default(),
+        false => serde_wasm_bindgen::from_value(options).map_err(|error| invalid(&format!("options: {error}")))?,
+    };
+    let language = options.language.or(fallback);
+    let rule = match options.rule {
+        Some(name) => name.parse::<Rule>().map_err(|error| invalid(&error.to_string()))?,
+        None => evaluation::default_rule(language.unwrap_or_default()),
+    };
+    let references = match options.references {
+        Some(name) => name.parse::<References>().map_err(|error| invalid(&error.to_string()))?,
+        None => References::default(),
+    };
+    app.evaluation.scorers.scorer(rule, references, language).await
 }
 
 #[derive(Serialize)]
@@ -144,30 +168,42 @@ struct Scored {
     value: f64,
 }
 
-fn score_rouge_l(prediction: &JsValue, references: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
+async fn score_rouge_l(
+    app: App,
+    prediction: JsValue,
+    references: JsValue,
+    options: JsValue,
+) -> Result<JsValue, JsValue> {
     let refuse = |what: String| thrown(&invalid(&what));
     let prediction = prediction.as_string().ok_or_else(|| refuse("scoreRougeL takes a string to score".into()))?;
     let references: Vec<String> = match references.as_string() {
         Some(reference) => vec![reference],
         None => serde_wasm_bindgen::from_value(references).map_err(|error| refuse(format!("references: {error}")))?,
     };
-    let options: ScoreOptions = match options.is_undefined() || options.is_null() {
-        true => ScoreOptions::default(),
-        false => serde_wasm_bindgen::from_value(options).map_err(|error| refuse(format!("options: {error}")))?,
-    };
-    let rule = match options.rule {
-        Some(name) => name.parse::<Rule>().map_err(|error| refuse(error.to_string()))?,
-        None => evaluation::default_rule(options.language.unwrap_or_default()),
-    };
-    let scorer = Scorer::new(rule, None).map_err(|error| refuse(error.to_string()))?;
+    let scorer = scorer(app, options, None).await.map_err(|failure| thrown(&failure))?;
     let score = scorer.score_all(&prediction, &references);
     to_js(&Scored {
-        rule: rule.name(),
+        rule: scorer.rule().name(),
         precision: score.precision,
         recall: score.recall,
         f1: score.f1,
         value: score.value,
     })
+}
+
+/// The text that `evaluate score --json` prints for the same test, predictions and options.
+async fn score_predictions(
+    app: App,
+    test: JsValue,
+    predictions: JsValue,
+    options: JsValue,
+) -> Result<JsValue, JsValue> {
+    let texts = test.as_string().zip(predictions.as_string());
+    let refuse = || thrown(&invalid("scorePredictions takes two strings of JSON Lines: the test and the predictions"));
+    let (test, predictions) = texts.ok_or_else(refuse)?;
+    let scorer = scorer(app, options, Some(Language::default())).await.map_err(|failure| thrown(&failure))?;
+    let report = evaluation::score_predictions(&scorer, &test, &predictions).await;
+    report.map(JsValue::from).map_err(|failure| thrown(&failure))
 }
 
 fn invalid(message: &str) -> Failure {

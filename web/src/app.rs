@@ -10,6 +10,7 @@ use web_sys::HtmlElement;
 use crate::{
     api,
     chat::Chats,
+    database::Database,
     engine::Engine,
     evaluation::Evaluation,
     i18n::{I18n, Text},
@@ -25,6 +26,8 @@ use crate::{
 pub struct App {
     /// Texts.
     pub i18n: I18n,
+    /// What is kept of runs.
+    pub database: Database,
     /// The engine.
     pub engine: Engine,
     /// Models.
@@ -52,13 +55,15 @@ pub fn Page(ready: oneshot::Sender<()>) -> impl IntoView {
     let engine = Engine::start();
     let settings = Settings::start();
     let library = Library::start();
+    let (i18n, database, models) = (I18n::start(), Database::new(), Models::start(engine));
     let app = App {
-        i18n: I18n::start(),
+        i18n,
+        database,
         engine,
-        models: Models::start(engine),
+        models,
         library,
         chats: Chats::start(engine, settings),
-        evaluation: Evaluation::start(engine, library),
+        evaluation: Evaluation::start(engine, library, models, database, i18n.language.get_untracked()),
         settings,
         route: route::current(),
     };

@@ -173,7 +173,7 @@ impl Engine {
         options: Options,
         on_token: impl FnMut(&str) + 'static,
     ) -> Result<Outcome, Failure> {
-        self.until(|engine| engine.loading.get_untracked().is_none()).await;
+        self.idle().await;
         if self.generating.get_untracked() {
             return Err(Failure::new(ErrorKind::Busy, "another reply is being written; stop it first"));
         }
@@ -185,6 +185,11 @@ impl Engine {
             Answer::Done(outcome) => Ok(outcome),
             Answer::Loaded(_) => Err(out_of_order()),
         }
+    }
+
+    /// Waits until nothing is being loaded.
+    pub async fn idle(self) {
+        self.until(|engine| engine.loading.get_untracked().is_none()).await;
     }
 
     /// Ends the reply or the loading that is going on.

@@ -1,5 +1,9 @@
 //! Every text of the page, in both languages: one that is missing does not compile.
 
+mod words;
+
+pub use words::*;
+
 use leptos::prelude::*;
 use protocol::{ErrorKind, Failure};
 use roles::Language;
@@ -110,22 +114,89 @@ texts! {
     EngineRestarted: "The engine broke down and was started anew. Load the model again.", "引擎出了故障，已重新启动。请再加载一次模型。";
     // The evaluation.
     EvaluateTitle: "Evaluate", "评测";
-    EvaluateLead: "The loaded model answers questions of this project's test set, in the shape of RoleBench. Each answer is compared with the references by ROUGE-L.", "已加载的模型回答本项目测试集里的问题（格式同 RoleBench），每个回答都用 ROUGE-L 与参考答案比较。";
-    TestLanguage: "Language", "语言";
-    TestPart: "Part", "部分";
+    EvaluateLead: "Let a model answer test questions in the shape of RoleBench, or bring answers from elsewhere. Each answer is compared with the references by ROUGE-L, as on the command line.", "让模型回答 RoleBench 格式的测试题，或者带来别处的回答。每个回答都用 ROUGE-L 与参考答案比较，算法与命令行相同。";
+    TestData: "Test questions and rule", "测试题与评分规则";
+    TestLanguage: "Language of the answers", "回答的语言";
+    TestPart: "Questions", "题目";
     General: "General questions", "通用问题";
     RoleSpecific: "Role-specific questions", "角色专属问题";
-    SampleCount: "Samples", "样本数";
-    SampleHint: "Spread evenly over the test set, the same every time; temperature 0.", "在测试集中均匀抽取，每次相同；温度为 0。";
-    Run: "Run", "开始";
-    ExportJson: "Export JSON", "导出 JSON";
-    Mean: "Mean", "平均";
+    OwnFile: "A file of mine", "我的文件";
+    AnAddress: "A file at an address", "网址上的文件";
+    ChooseTest: "Choose test questions", "选择测试题文件";
+    RowsHint: "or drop them here: JSON Lines, each line with role, question and generated", "或拖到这里：JSON Lines，每行含 role、question 和 generated";
+    TestUrl: "Address of the file; its server must allow other pages to read it (CORS)", "文件网址；对方服务器须允许跨站读取（CORS）";
     Rule: "Rule", "规则";
+    SeveralReferences: "Of several references", "多个参考答案时";
+    BestReference: "the best F counts", "取 F 最高的";
+    MaxReference: "the highest score counts", "取得分最高的";
+    MeanReference: "the mean counts", "取平均";
+    FirstReference: "the first counts", "只看第一个";
+    FetchingDictionary: "Fetching the dictionary of Chinese words, 5 MB …", "正在获取中文词典（5 MB）……";
+    BlindToChinese: "This rule sees only a-z and digits: Chinese scores 0.", "这条规则只认英文字母和数字，中文会得 0 分。";
+    AskModel: "Let a model answer", "让模型回答";
+    Model: "Model", "模型";
+    Strategy: "Strategy", "提示方式";
+    StrategySystem: "Instruction only", "只给角色设定";
+    StrategyZeroShot: "Instruction and order (zero-shot)", "设定加要求（零样本）";
+    StrategyFewShot: "Examples in the instruction (few-shot)", "设定里附示例（少样本）";
+    StrategyDialogue: "Examples as a conversation", "示例作为对话";
+    StrategyRetrieval: "Name and examples only (retrieval)", "只给名字和示例（检索）";
+    SampleCount: "Samples", "样本数";
+    Seed: "Seed", "随机种子";
+    SampleHint: "Drawn at random; the same seed draws the same questions. Temperature 0, at most 200 tokens an answer.", "随机抽取，种子相同则题目相同。温度为 0，每个回答最多 200 词元。";
+    Run: "Run", "开始";
+    Pause: "Pause", "暂停";
+    Continue: "Continue", "继续";
+    ScoreFile: "Or score answers from elsewhere", "或者给别处的回答打分";
+    ChoosePredictions: "Choose answers", "选择回答文件";
+    PredictionsHint: "or drop them here: JSON Lines in RoleBench's shape. They are scored against the questions above; no model is needed.", "或拖到这里：RoleBench 格式的 JSON Lines。按上面选的题目打分，不需要模型。";
+    Result: "Result", "结果";
+    Progress: "Progress", "进度";
+    Paused: "Paused.", "已暂停。";
+    ReadingRows: "Reading …", "正在读取……";
+    LoadingModel: "The model is being loaded …", "正在加载模型……";
+    Asking: "The model is answering:", "模型正在回答：";
+    Scoring: "Scoring:", "正在打分：";
+    Comparing: "Comparing …", "正在比较……";
+    ExportJson: "Report (JSON)", "报告（JSON）";
+    ExportCsv: "Rows (CSV)", "逐条结果（CSV）";
+    ExportPredictions: "Answers (JSONL)", "回答（JSONL）";
+    ExportRun: "Run with settings (JSON)", "整次评测及设置（JSON）";
+    Mean: "Mean", "平均";
+    Precision: "Precision", "精确率";
+    Recall: "Recall", "召回率";
+    FMeasure: "F", "F 值";
+    Missing: "Test rows without an answer", "没有回答的题目";
+    Repeated: "Answers replaced by a later one", "被后来的回答取代";
+    TooLong: "Prompts too long for the context", "提示超出上下文";
+    DroppedExamples: "Example messages left out for room", "因放不下而略去的示例消息";
+    PromptTokens: "Prompt tokens", "提示词元";
+    ByRole: "By role", "按角色";
+    ByType: "By source of knowledge", "按知识来源";
+    Rows: "Rows", "逐条结果";
+    Order: "Order", "顺序";
+    LatestFirst: "Last question first", "后面的题在前";
+    LowestFirst: "Lowest score first", "低分在前";
+    HighestFirst: "Highest score first", "高分在前";
+    CommonHint: "Marked: the longest common subsequence of the answer and its nearest reference.", "标出的是回答与最接近的参考答案的最长公共子序列。";
+    ShowMore: "Show more", "显示更多";
     Prediction: "Answer", "回答";
     Reference: "Reference", "参考";
-    NothingYet: "No samples yet. Choose and run.", "还没有样本。选好后点“开始”。";
+    NothingYet: "Nothing has been scored yet.", "还没有打过分。";
     NeedsModel: "Load a model first.", "请先加载模型。";
     NoInstruction: "no such character here; asked without one", "这里没有这个人物，未加角色设定";
+    EarlierRuns: "Earlier runs and scored files", "以前的评测和打过分的文件";
+    CompareHint: "Runs stay in this browser. Tick two to compare them under the rule above.", "评测结果保存在这个浏览器里。勾选两项，可按上面的规则比较。";
+    Compare: "Compare", "比较";
+    Show: "Show", "查看";
+    Delete: "Delete", "删除";
+    CommonRows: "Rows that both answered", "双方都答了的题";
+    Difference: "Difference, A less B", "差值（A 减 B）";
+    PValue: "p (paired permutation test)", "p 值（配对置换检验）";
+    WinsTiesLosses: "A better / same / B better", "A 更好 / 相同 / B 更好";
+    FirstBetter: "A scores higher, and the interval of the difference lies above 0.", "A 得分更高，差值的区间全在 0 以上。";
+    SecondBetter: "B scores higher, and the interval of the difference lies below 0.", "B 得分更高，差值的区间全在 0 以下。";
+    NoDifference: "The interval of the difference contains 0: this many rows do not tell the two apart.", "差值的区间包含 0：这些题还分不出高下。";
     // About.
     AboutTitle: "About", "关于";
     AboutWhat: "RoleLLM for the web lets you talk to a character whose words come from a small language model. The model was trained, exported and shipped by this very project, and it runs wholly in your browser: no server, no account, no network once the page is loaded.", "网页版 RoleLLM 让你与人物交谈，他们的话出自一个小型语言模型。这个模型由本项目自己训练、导出并随项目发布，完全在你的浏览器里运行：没有服务器，不用注册，页面加载之后也不再需要网络。";
@@ -134,7 +205,7 @@ texts! {
     AboutLimits: "The model is tiny. It knows its characters and little else, makes things up, and is no source of facts or advice.", "这个模型很小。它只熟悉自己的人物，别的懂得很少，会编造，不能当作事实或建议的来源。";
     AboutPrivacy: "Conversations are kept in this browser's local storage and nowhere else.", "对话只保存在这个浏览器的本地存储里，别处没有。";
     AboutLicence: "Program, texts, portraits and sample data: MIT or Apache-2.0, at your choice. Each model's licence stands on its card.", "程序、文字、头像和样例数据：MIT 或 Apache-2.0，任选其一。各模型的许可见其说明。";
-    AboutProgram: "For programs and tests, this page offers window.rolellm: ready, loadModel, generate, stop and scoreRougeL.", "供程序和测试使用：本页提供 window.rolellm，含 ready、loadModel、generate、stop 和 scoreRougeL。";
+    AboutProgram: "For programs and tests, this page offers window.rolellm: ready, loadModel, generate, stop, scoreRougeL and scorePredictions.", "供程序和测试使用：本页提供 window.rolellm，含 ready、loadModel、generate、stop、scoreRougeL 和 scorePredictions。";
 }
 
 /// The reader's language; all copies mean the same one.
@@ -233,120 +304,4 @@ pub fn failure(language: Language, failure: &Failure) -> String {
         (_, Language::En) => format!("{en} ({details})"),
         (_, Language::Zh) => format!("{zh}（{details}）"),
     }
-}
-
-/// "84.2 tokens/s".
-pub fn speed(language: Language, per_second: f64) -> String {
-    match language {
-        Language::En => format!("{per_second:.1} tokens/s"),
-        Language::Zh => format!("{per_second:.1} 词元/秒"),
-    }
-}
-
-/// How long an answer and its prompt are.
-pub fn counts(language: Language, answer: usize, prompt: usize) -> String {
-    match language {
-        Language::En => format!("{answer} tokens · prompt {prompt}"),
-        Language::Zh => format!("回答 {answer} 词元 · 提示 {prompt}"),
-    }
-}
-
-/// What no longer fits the context.
-pub fn dropped(language: Language, messages: usize) -> String {
-    match language {
-        Language::En => format!("{messages} older messages no longer fit the context"),
-        Language::Zh => format!("较早的 {messages} 条消息已超出上下文"),
-    }
-}
-
-/// Above the conversation, for those who do not see it.
-pub fn chat_with(language: Language, name: &str) -> String {
-    match language {
-        Language::En => format!("Conversation with {name}"),
-        Language::Zh => format!("与{name}的对话"),
-    }
-}
-
-/// The role speaks another language than the loaded model.
-pub fn wrong_language(language: Language, role: Language) -> String {
-    let spoken = match role {
-        Language::En => Text::English,
-        Language::Zh => Text::Chinese,
-    };
-    let spoken = spoken.in_language(language);
-    match language {
-        Language::En => format!("This character speaks {spoken}; the loaded model was not made for it."),
-        Language::Zh => format!("这个人物说{spoken}，而当前模型不是为{spoken}制作的。"),
-    }
-}
-
-/// Loads a model, by its name.
-pub fn load_named(language: Language, name: &str) -> String {
-    match language {
-        Language::En => format!("Load {name}"),
-        Language::Zh => format!("加载 {name}"),
-    }
-}
-
-/// How far an evaluation has come.
-pub fn progress(language: Language, done: usize, total: usize) -> String {
-    match language {
-        Language::En => format!("{done} of {total}"),
-        Language::Zh => format!("{done} / {total}"),
-    }
-}
-
-/// Over how many rows a mean is.
-pub fn rows(language: Language, count: usize) -> String {
-    match (language, count) {
-        (Language::En, 1) => "1 row".to_string(),
-        (Language::En, _) => format!("{count} rows"),
-        (Language::Zh, _) => format!("共 {count} 条"),
-    }
-}
-
-/// A card that was refused.
-pub fn card_refused(language: Language, file: &str, details: &str) -> String {
-    match language {
-        Language::En => format!("{file} cannot be used: {details}."),
-        Language::Zh => format!("{file} 无法使用：{details}。"),
-    }
-}
-
-/// Tokens of a context.
-pub fn tokens(language: Language, count: usize) -> String {
-    match language {
-        Language::En => format!("{count} tokens"),
-        Language::Zh => format!("{count} 词元"),
-    }
-}
-
-/// Weights, and the cache on top of them.
-pub fn memory(language: Language, weights: u64, cache: u64) -> String {
-    let (weights, cache) = (bytes(weights), bytes(cache));
-    match language {
-        Language::En => format!("{weights} weights, up to {cache} for the context"),
-        Language::Zh => format!("权重 {weights}，上下文最多 {cache}"),
-    }
-}
-
-/// Bytes with a decimal unit, as in "4.6 MB".
-pub fn bytes(count: u64) -> String {
-    with_unit(count, &["B", "kB", "MB", "GB"])
-}
-
-/// Weights with a unit, as in "8.1 M".
-pub fn parameters(count: u64) -> String {
-    with_unit(count, &["", "K", "M", "B"])
-}
-
-fn with_unit(count: u64, units: &[&str]) -> String {
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 999.5 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = if unit == 0 || value >= 100.0 { 0 } else { 1 };
-    format!("{value:.digits$} {}", units[unit]).trim_end().to_string()
 }

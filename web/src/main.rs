@@ -3,6 +3,7 @@
 mod api;
 mod app;
 mod chat;
+mod database;
 mod engine;
 mod evaluation;
 mod i18n;
@@ -12,6 +13,7 @@ mod models;
 mod net;
 mod route;
 mod settings;
+mod slices;
 mod store;
 mod views;
 

@@ -1,9 +1,9 @@
 //! The models that come with the page, and which one is in use.
 
 use leptos::prelude::*;
-use protocol::{Failure, ModelInfo, Source};
+use protocol::{ErrorKind, Failure, ModelInfo, Source};
 use roles::Language;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use web_sys::File;
 
 use crate::{
@@ -43,7 +43,8 @@ pub struct Entry {
 }
 
 /// What was loaded last, to load it again or to say what it is good for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Chosen {
     /// A model of the catalog, by id.
     Shipped(String),
@@ -107,6 +108,22 @@ impl Models {
         self.chosen.set(Some(chosen));
         let source = Source::Url { url: absolute(&url), stream: wish.or(Wish::of_address()).stream };
         Some(self.engine.load(source, &[], wish).await)
+    }
+
+    /// The model that is wanted, loaded unless it is in use; without a wish, the one in use.
+    ///
+    /// # Errors
+    /// As [`Engine::load`]; there is none, or only the reader can open it.
+    pub async fn ensure(self, wanted: Option<&Chosen>) -> Result<ModelInfo, Failure> {
+        let none = || Failure::new(ErrorKind::NoModel, "no model is loaded");
+        self.engine.idle().await;
+        let used = self.engine.model.get_untracked();
+        match wanted {
+            Some(wanted) if used.is_none() || self.chosen.get_untracked().as_ref() != Some(wanted) => {
+                self.load(wanted.clone(), Wish::default()).await.ok_or_else(none)?
+            }
+            _ => used.ok_or_else(none),
+        }
     }
 
     /// Loads again what was in use, or what the page starts with.

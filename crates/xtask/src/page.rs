@@ -3,7 +3,7 @@
 use crate::process::run;
 use crate::tools::{Simd, Tools, Wanted};
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What wasm-opt may assume; the same features as in `.cargo/config.toml` and rustc's defaults for wasm32.
@@ -72,11 +72,25 @@ pub fn build_with(root: &Path, tools: &Tools) -> Result<()> {
     for folder in ["data", "models"] {
         copy_folder(&root.join(folder), &made.join(folder))?;
     }
+    let words = dictionary(root)?;
+    std::fs::copy(&words, made.join("data/jieba.txt")).with_context(|| format!("cannot copy {}", words.display()))?;
     if dist.exists() {
         std::fs::remove_dir_all(&dist)?;
     }
     std::fs::rename(&made, &dist)?;
     print_sizes(&dist)
+}
+
+/// The Chinese dictionary, as jieba-rs brings it; the page fetches it when a rule needs it.
+fn dictionary(root: &Path) -> Result<PathBuf> {
+    let mut metadata = Command::new(env!("CARGO"));
+    metadata.current_dir(root).args(["metadata", "--locked", "--format-version", "1"]);
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.output()?.stdout)?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let manifest =
+        packages.filter(|package| package["name"] == "jieba-rs").find_map(|package| package["manifest_path"].as_str());
+    let manifest = manifest.context("cargo metadata names no jieba-rs")?;
+    Ok(Path::new(manifest).with_file_name("src").join("data/dict.txt"))
 }
 
 /// Makes the JavaScript glue of one module and optimizes it.

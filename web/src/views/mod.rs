@@ -4,6 +4,7 @@ mod about;
 mod chat;
 mod composer;
 mod evaluate;
+mod file_drop;
 mod gallery;
 mod header;
 mod history;
