@@ -9,6 +9,7 @@ use web_sys::HtmlElement;
 
 use crate::{
     api,
+    arena::Arena,
     chat::Chats,
     database::Database,
     engine::Engine,
@@ -18,7 +19,7 @@ use crate::{
     models::Models,
     route::{self, Route},
     settings::Settings,
-    views::{About, ChatView, EvaluateView, Gallery, Header, ModelsView},
+    views::{About, ArenaView, ChatView, EvaluateView, Gallery, Header, ModelsView},
 };
 
 /// The state of the page; all copies mean the same.
@@ -38,6 +39,8 @@ pub struct App {
     pub chats: Chats,
     /// Scores.
     pub evaluation: Evaluation,
+    /// Blind comparison.
+    pub arena: Arena,
     /// Sampling.
     pub settings: RwSignal<Settings>,
     /// The view that is shown.
@@ -64,6 +67,7 @@ pub fn Page(ready: oneshot::Sender<()>) -> impl IntoView {
         library,
         chats: Chats::start(engine, settings),
         evaluation: Evaluation::start(engine, library, models, database, i18n.language.get_untracked()),
+        arena: Arena::start(engine, library, models, database, i18n.language.get_untracked()),
         settings,
         route: route::current(),
     };
@@ -97,6 +101,7 @@ pub fn Page(ready: oneshot::Sender<()>) -> impl IntoView {
                 Route::Gallery => view! { <Gallery /> }.into_any(),
                 Route::Chat(id) => view! { <ChatView id /> }.into_any(),
                 Route::Evaluate => view! { <EvaluateView /> }.into_any(),
+                Route::Arena => view! { <ArenaView /> }.into_any(),
                 Route::Models => view! { <ModelsView /> }.into_any(),
                 Route::About => view! { <About /> }.into_any(),
             }}
@@ -113,6 +118,7 @@ fn title(app: App) -> String {
             app.library.find(&id).map(|character| character.role.name).unwrap_or(id)
         }
         Route::Evaluate => app.i18n.t(Text::EvaluateTitle)().to_string(),
+        Route::Arena => app.i18n.t(Text::ArenaTitle)().to_string(),
         Route::Models => app.i18n.t(Text::ModelsTitle)().to_string(),
         Route::About => app.i18n.t(Text::AboutTitle)().to_string(),
     };

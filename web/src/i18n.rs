@@ -32,6 +32,7 @@ texts! {
     // The frame.
     NavChat: "Chat", "聊天";
     NavEvaluate: "Evaluate", "评测";
+    NavArena: "Arena", "擂台";
     NavModels: "Models", "模型";
     NavAbout: "About", "关于";
     SkipToContent: "Skip to content", "跳到正文";
@@ -197,6 +198,34 @@ texts! {
     FirstBetter: "A scores higher, and the interval of the difference lies above 0.", "A 得分更高，差值的区间全在 0 以上。";
     SecondBetter: "B scores higher, and the interval of the difference lies below 0.", "B 得分更高，差值的区间全在 0 以下。";
     NoDifference: "The interval of the difference contains 0: this many rows do not tell the two apart.", "差值的区间包含 0：这些题还分不出高下。";
+    // The arena.
+    ArenaTitle: "Arena", "擂台";
+    ArenaLead: "Two models, or two ways of prompting one, answer the same questions. You judge without knowing whose answer is whose; that is told at the end.", "两个模型，或同一模型的两种提示方式，回答同样的问题。你在不知道谁是谁的情况下评判，最后才揭晓。";
+    ArenaQuestions: "Questions", "题目";
+    FirstContestant: "A", "甲方";
+    SecondContestant: "B", "乙方";
+    ArenaBegin: "Begin", "开始";
+    ArenaHint: "First all answers are written, A's and then B's; then you judge. The seed also shuffles the sides.", "先写完全部回答（先甲后乙），再由你评判。随机种子也决定左右顺序。";
+    ArenaAnswering: "Answers are being written:", "正在写回答：";
+    ArenaDiscard: "Discard", "放弃";
+    ArenaEnd: "End here and reveal", "到此为止，揭晓结果";
+    ArenaVerdict: "Verdict", "结果";
+    ArenaAgain: "Another round", "再来一轮";
+    Left: "Left", "左边";
+    Right: "Right", "右边";
+    LeftBetter: "Left is better", "左边好";
+    RightBetter: "Right is better", "右边好";
+    Tie: "Equally good", "一样好";
+    BothBad: "Both bad", "都不好";
+    YourVote: "Your judgement", "你的评判";
+    UndoVote: "Take back", "撤回上一票";
+    NoAnswerHere: "(no answer)", "（没有回答）";
+    WinRate: "Win rate of A", "甲方胜率";
+    WinRateHint: "Ties and “both bad” count half. The interval: 1,000 bootstrap resamples of your votes.", "“一样好”和“都不好”各算半胜。区间由对投票自助重抽样 1,000 次得出。";
+    WinsOfA: "A better", "甲方更好";
+    WinsOfB: "B better", "乙方更好";
+    Ties: "Equally good", "一样好";
+    ExportVotes: "Votes (JSON)", "投票（JSON）";
     // About.
     AboutTitle: "About", "关于";
     AboutWhat: "RoleLLM for the web lets you talk to a character whose words come from a small language model. The model was trained, exported and shipped by this very project, and it runs wholly in your browser: no server, no account, no network once the page is loaded.", "网页版 RoleLLM 让你与人物交谈，他们的话出自一个小型语言模型。这个模型由本项目自己训练、导出并随项目发布，完全在你的浏览器里运行：没有服务器，不用注册，页面加载之后也不再需要网络。";

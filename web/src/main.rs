@@ -2,6 +2,7 @@
 
 mod api;
 mod app;
+mod arena;
 mod chat;
 mod database;
 mod engine;

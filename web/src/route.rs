@@ -11,6 +11,8 @@ pub enum Route {
     Chat(String),
     /// Scores of the loaded model.
     Evaluate,
+    /// Blind comparison by the reader.
+    Arena,
     /// Models to load.
     Models,
     /// What this is.
@@ -24,6 +26,7 @@ impl Route {
         match (parts.next(), parts.next()) {
             (Some("chat"), Some(id)) => Route::Chat(decoded(id)),
             (Some("evaluate"), None) => Route::Evaluate,
+            (Some("arena"), None) => Route::Arena,
             (Some("models"), None) => Route::Models,
             (Some("about"), None) => Route::About,
             _ => Route::Gallery,
@@ -36,6 +39,7 @@ impl Route {
             Route::Gallery => "#/chat".into(),
             Route::Chat(id) => format!("#/chat/{}", String::from(js_sys::encode_uri_component(id))),
             Route::Evaluate => "#/evaluate".into(),
+            Route::Arena => "#/arena".into(),
             Route::Models => "#/models".into(),
             Route::About => "#/about".into(),
         }

@@ -44,7 +44,9 @@ pub async fn read(file: &File) -> Result<Rows, Failure> {
         let reason = error.dyn_ref::<js_sys::Error>().map_or_else(String::new, |error| String::from(error.message()));
         Failure::new(ErrorKind::InvalidRequest, format!("{}: {reason}", file.name()))
     })?;
-    some_rows(parse(file.name(), &Uint8Array::new(&bytes).to_vec()).await)
+    let bytes = Uint8Array::new(&bytes).to_vec();
+    Slices::start().rest().await;
+    some_rows(parse(file.name(), &bytes).await)
 }
 
 /// Rows, or why there are none.

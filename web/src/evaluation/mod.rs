@@ -12,8 +12,8 @@ mod sheet;
 pub use asking::{Asker, MAX_TOKENS};
 pub use compare::Compared;
 pub use export::{Export, score_predictions};
-pub use files::Rows;
-pub use plan::{Answer, Choice, Data, Run, default_rule};
+pub use files::{Rows, save};
+pub use plan::{Answer, Choice, Data, Run, default_rule, named};
 pub use scorers::Scorers;
 pub use sheet::{Row, Sheet};
 
@@ -27,7 +27,7 @@ use roles::Language;
 use rouge::{References, Rule, Scorer};
 use web_sys::File;
 
-use crate::{database::Database, engine::Engine, library::Library, models::Models, net, store};
+use crate::{database::Database, engine::Engine, library::Library, models::Models, net, slices::Slices, store};
 
 /// What is being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,8 +228,11 @@ impl Evaluation {
         let (rows, report) = sheet::mark(&sheet, &scorer, &known, progress).await;
         if self.is_current(turn) {
             self.marked.set_value(Some(key));
-            self.rows.set(rows);
             self.report.set(Some(report));
+            Slices::start().rest().await;
+        }
+        if self.is_current(turn) {
+            self.rows.set(rows);
         }
         Ok(())
     }

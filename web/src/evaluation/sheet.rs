@@ -75,7 +75,7 @@ impl Sheet {
 pub async fn mark(sheet: &Sheet, scorer: &Scorer, known: &[Row], progress: impl Fn(usize)) -> (Vec<Row>, Report) {
     let mut slices = Slices::start();
     let joined = join(&sheet.test, &sheet.predictions);
-    slices.breathe().await;
+    slices.rest().await;
     let mut rows = Vec::with_capacity(joined.pairs.len());
     for pair in &joined.pairs {
         let before = known.binary_search_by_key(&pair.place, |row| row.place).ok().map(|at| &known[at]);
@@ -95,6 +95,7 @@ pub async fn mark(sheet: &Sheet, scorer: &Scorer, known: &[Row], progress: impl 
     while bootstrap.step(DRAWS) {
         slices.breathe().await;
     }
+    slices.rest().await;
     let report = Report::new(scorer, &joined, &scores, bootstrap.interval());
     (rows, report)
 }

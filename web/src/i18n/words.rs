@@ -151,6 +151,14 @@ pub fn loaded_model(language: Language, name: &str) -> String {
     }
 }
 
+/// Which question is judged.
+pub fn question_of(language: Language, number: usize, total: usize) -> String {
+    match language {
+        Language::En => format!("Question {number} of {total}"),
+        Language::Zh => format!("第 {number} 题，共 {total} 题"),
+    }
+}
+
 /// A card that was refused.
 pub fn card_refused(language: Language, file: &str, details: &str) -> String {
     match language {

@@ -25,6 +25,7 @@ pub fn Header() -> impl IntoView {
             <nav>
                 {link("nav-chat", Text::NavChat, Route::Gallery, |route| matches!(route, Route::Gallery | Route::Chat(_)))}
                 {link("nav-evaluate", Text::NavEvaluate, Route::Evaluate, |route| *route == Route::Evaluate)}
+                {link("nav-arena", Text::NavArena, Route::Arena, |route| *route == Route::Arena)}
                 {link("nav-models", Text::NavModels, Route::Models, |route| *route == Route::Models)}
                 {link("nav-about", Text::NavAbout, Route::About, |route| *route == Route::About)}
             </nav>

@@ -1,6 +1,7 @@
 //! What is on the page. Views show state and call it; they keep none that matters.
 
 mod about;
+mod arena;
 mod chat;
 mod composer;
 mod evaluate;
@@ -14,6 +15,7 @@ mod models;
 mod portrait;
 
 pub use about::About;
+pub use arena::ArenaView;
 pub use chat::ChatView;
 pub use evaluate::EvaluateView;
 pub use gallery::Gallery;

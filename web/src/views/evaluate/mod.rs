@@ -11,7 +11,7 @@ use crate::{
     i18n::{self, Text},
 };
 use form::Form;
-pub use form::field;
+pub use form::{ModelField, field, number_field, strategy_words};
 use result::ResultView;
 pub use result::figure;
 use runs::Runs;
