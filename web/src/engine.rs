@@ -192,6 +192,11 @@ impl Engine {
         self.until(|engine| engine.loading.get_untracked().is_none()).await;
     }
 
+    /// Waits until no reply is being written either.
+    pub async fn free(self) {
+        self.until(|engine| engine.loading.get_untracked().is_none() && !engine.generating.get_untracked()).await;
+    }
+
     /// Ends the reply or the loading that is going on.
     pub fn stop(self) {
         if !self.inner.get_value().pending.borrow().is_empty() {

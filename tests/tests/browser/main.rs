@@ -1,6 +1,7 @@
 //! The page in headless Chromium, as a visitor uses it. `cargo xtask test` serves it and sets `ROLELLM_PAGE`.
 
 mod engine;
+mod evaluate;
 mod server;
 mod visit;
 
@@ -41,6 +42,31 @@ fn stop_keeps_what_was_said() {
 #[test]
 fn the_loaded_model_is_scored_in_the_page() {
     in_browser(1280, visit::evaluate);
+}
+
+#[test]
+fn the_page_and_the_command_line_give_identical_json() {
+    in_browser(1280, evaluate::same_json);
+}
+
+#[test]
+fn a_file_of_answers_is_scored_and_its_bad_lines_are_listed() {
+    in_browser(1280, evaluate::files);
+}
+
+#[test]
+fn a_paused_run_outlives_a_reload_and_is_compared_with_another() {
+    in_browser(1280, evaluate::pause_and_compare);
+}
+
+#[test]
+fn ten_thousand_rows_leave_the_page_alive() {
+    in_browser(1280, evaluate::frames);
+}
+
+#[test]
+fn a_blind_comparison_is_voted_by_keys_and_kept_over_a_reload() {
+    in_browser(1280, evaluate::arena);
 }
 
 #[test]

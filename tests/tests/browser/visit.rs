@@ -227,7 +227,7 @@ pub async fn same_as_native(browser: &Browser) -> Result<()> {
 pub async fn narrow(browser: &Browser) -> Result<()> {
     browser.ready().await?;
     for language in 0..2 {
-        for nav in ["nav-chat", "nav-evaluate", "nav-models"] {
+        for nav in ["nav-chat", "nav-evaluate", "nav-arena", "nav-models"] {
             browser.click(&format!("[data-testid={nav}]")).await?;
             browser.find(nav).await?;
             let width =

@@ -45,6 +45,8 @@ impl Asker {
         let options =
             Options { temperature: Some(0.0), max_tokens: Some(MAX_TOKENS), seed: Some(0), ..Options::default() };
         let instructed = character.is_some();
+        // The reader may be chatting meanwhile.
+        self.engine.free().await;
         let answer = Answer { place, text: None, prompt_tokens: 0, tokens: 0, dropped_messages: 0, instructed };
         match self.engine.generate(chat::prompt(messages), options, |_| {}).await {
             Ok(outcome) if outcome.stop == StopReason::Cancelled => Ok(None),

@@ -148,12 +148,13 @@ impl Evaluation {
             self.note_bad(&predictions);
             let sheet = Arc::new(Sheet::of_file(test.rows.clone(), predictions));
             self.show(sheet.clone());
+            self.files.update(|files| files.insert(0, sheet.clone()));
             self.mark(turn).await?;
-            if self.rows.with_untracked(Vec::is_empty) {
+            if self.is_current(turn) && self.rows.with_untracked(Vec::is_empty) {
+                self.files.update(|files| files.retain(|file| file.id != sheet.id));
                 let message = format!("{}: no row has the role and the question of a row of {}", sheet.name, test.name);
                 return Err(Failure::new(ErrorKind::InvalidRequest, message));
             }
-            self.files.update(|files| files.insert(0, sheet));
             Ok(())
         });
     }

@@ -102,7 +102,9 @@ fn DataFields() -> impl IntoView {
                 accept=".jsonl,.json,.txt"
                 take=Callback::new(move |file| evaluation.bring(file))
             />
-            <p class="hint" role="status">{brought}</p>
+            <p class="hint" role="status" data-testid="evaluate-brought">
+                {brought}
+            </p>
         </div>
         <label class="whole" hidden=move || data() != Data::Url>
             <span>{i18n.t(Text::TestUrl)}</span>
