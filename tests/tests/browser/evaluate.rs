@@ -124,7 +124,7 @@ pub async fn pause_and_compare(browser: &Browser) -> Result<()> {
     browser.click("[data-testid=nav-evaluate]").await?;
     set_number(browser, "evaluate-count", 6).await?;
     browser.click("[data-testid=evaluate-run]").await?;
-    browser.text_when("evaluate-mean", |text| text.contains("row")).await?;
+    browser.find("evaluate-row").await?;
     browser.click("[data-testid=evaluate-stop]").await?;
     let paused = browser.text_when("evaluate-progress", |text| text.contains("of 6")).await?;
     ensure!(!paused.contains("6 of 6"), "the run was over before it was paused: {paused}");

@@ -16,7 +16,8 @@ pub fn ResultView() -> impl IntoView {
     let evaluation = app.evaluation;
     let nothing = move || evaluation.sheet.with(Option::is_none) && evaluation.activity.get() == Activity::Idle;
     let name = move || evaluation.sheet.with(|sheet| sheet.as_ref().map(|sheet| sheet.name.clone()));
-    let figures = move || evaluation.report.get().map(|report| view! { <Figures report /> });
+    let figures =
+        move || evaluation.report.get().filter(|report| report.rows > 0).map(|report| view! { <Figures report /> });
     view! {
         <section class="result">
             <h2>{i18n.t(Text::Result)}</h2>
