@@ -119,8 +119,9 @@ texts! {
     TestData: "Test questions and rule", "测试题与评分规则";
     TestLanguage: "Language of the answers", "回答的语言";
     TestPart: "Questions", "题目";
-    General: "General questions", "通用问题";
-    RoleSpecific: "Role-specific questions", "角色专属问题";
+    General: "General questions (CUS)", "通用问题（CUS）";
+    PlainAnswers: "General questions, plain answers (RAW)", "通用问题，普通回答（RAW）";
+    RoleSpecific: "Role-specific questions (SPE)", "角色专属问题（SPE）";
     OwnFile: "A file of mine", "我的文件";
     AnAddress: "A file at an address", "网址上的文件";
     ChooseTest: "Choose test questions", "选择测试题文件";
@@ -232,7 +233,7 @@ texts! {
     AboutPaper: "It follows the paper “RoleLLM: Benchmarking, Eliciting, and Enhancing Role-Playing Abilities of Large Language Models” (arXiv 2310.00746): role instructions, training on a role's own dialogue, and RoleBench with ROUGE-L.", "它依照论文《RoleLLM：大语言模型角色扮演能力的评测、激发与增强》（arXiv 2310.00746）：角色指令、以角色自己的对话训练，以及用 ROUGE-L 评分的 RoleBench。";
     PaperLink: "Read the paper", "阅读论文";
     AboutLimits: "The model is tiny. It knows its characters and little else, makes things up, and is no source of facts or advice.", "这个模型很小。它只熟悉自己的人物，别的懂得很少，会编造，不能当作事实或建议的来源。";
-    AboutPrivacy: "Conversations are kept in this browser's local storage and nowhere else.", "对话只保存在这个浏览器的本地存储里，别处没有。";
+    AboutPrivacy: "Conversations, evaluation runs and votes are kept in this browser's storage and nowhere else.", "对话、评测结果和投票只保存在这个浏览器里，别处没有。";
     AboutLicence: "Program, texts, portraits and sample data: MIT or Apache-2.0, at your choice. Each model's licence stands on its card.", "程序、文字、头像和样例数据：MIT 或 Apache-2.0，任选其一。各模型的许可见其说明。";
     AboutProgram: "For programs and tests, this page offers window.rolellm: ready, loadModel, generate, stop, scoreRougeL and scorePredictions.", "供程序和测试使用：本页提供 window.rolellm，含 ready、loadModel、generate、stop、scoreRougeL 和 scorePredictions。";
 }

@@ -1,4 +1,4 @@
-//! The leptos page: chat, evaluate, models. Knows the DOM and messages; never weights.
+//! The leptos page: chat, evaluate, arena, models. Knows the DOM and messages; never weights.
 
 mod api;
 mod app;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use protocol::{ErrorKind, Failure};
-use rolebench::{ParseError, Report, Sample};
+use rolebench::{ParseError, Report, Sample, parse_instructions, raw_rows};
 use roles::Language;
 use rouge::{References, Rule, Scorer};
 use web_sys::File;
@@ -253,10 +253,13 @@ impl Evaluation {
             return Ok(brought);
         }
         let path = choice.data.path(choice.language).unwrap_or_else(|| choice.url.trim().to_string());
-        let text = net::text(&path).await.map_err(|error| Failure::new(ErrorKind::Download, error))?;
-        let rows = Arc::new(files::some_rows(files::parse(path, text.as_bytes()).await)?);
+        let text = download(&path).await?;
+        let mut rows = files::some_rows(files::parse(path, text.as_bytes()).await)?;
+        if choice.data == Data::Raw {
+            rows = with_plain_answers(rows, &Data::instructions(choice.language)).await?;
+        }
         self.note_bad(&rows);
-        Ok(rows)
+        Ok(Arc::new(rows))
     }
 
     fn note_bad(self, rows: &Rows) {
@@ -272,4 +275,18 @@ impl Evaluation {
     pub fn sample(self, place: usize) -> Option<Sample> {
         self.sheet.with_untracked(|sheet| sheet.as_ref()?.test.get(place).cloned())
     }
+}
+
+/// RAW's rows: the questions with plain answers.
+async fn with_plain_answers(rows: Rows, path: &str) -> Result<Rows, Failure> {
+    let text = download(path).await?;
+    let refuse = |error: ParseError| Failure::new(ErrorKind::InvalidRequest, format!("{path}, {error}"));
+    let instructions = parse_instructions(text.as_bytes()).map(|line| line.map(|line| line.row));
+    let instructions = instructions.collect::<Result<Vec<_>, _>>().map_err(refuse)?;
+    let (plain, _) = raw_rows(&rows.rows, &instructions);
+    files::some_rows(Rows { name: format!("{} + {path}", rows.name), rows: Arc::new(plain), ..rows })
+}
+
+async fn download(path: &str) -> Result<String, Failure> {
+    net::text(path).await.map_err(|error| Failure::new(ErrorKind::Download, error))
 }

@@ -15,6 +15,8 @@ pub enum Data {
     RoleSpecific,
     /// Of the project's own set: questions that every role is asked.
     General,
+    /// The same questions with the answers of nobody in particular: RAW.
+    Raw,
     /// A file of the reader.
     File,
     /// A file at an address.
@@ -23,25 +25,40 @@ pub enum Data {
 
 impl Data {
     /// Every one, with its name in forms.
-    pub const ALL: [(Data, &'static str); 4] =
-        [(Data::RoleSpecific, "role_specific"), (Data::General, "general"), (Data::File, "file"), (Data::Url, "url")];
+    pub const ALL: [(Data, &'static str); 5] = [
+        (Data::RoleSpecific, "role_specific"),
+        (Data::General, "general"),
+        (Data::Raw, "raw"),
+        (Data::File, "file"),
+        (Data::Url, "url"),
+    ];
 
     /// Where the project's own rows lie; nothing for others.
     pub fn path(self, language: Language) -> Option<String> {
         let part = match self {
-            Data::RoleSpecific | Data::General => self.name(),
+            Data::RoleSpecific => "role_specific",
+            Data::General | Data::Raw => "general",
             Data::File | Data::Url => return None,
         };
-        let half = match language {
-            Language::En => "eng",
-            Language::Zh => "zh",
-        };
-        Some(format!("data/rolebench-{half}/{part}/test.jsonl"))
+        Some(format!("data/rolebench-{}/{part}/test.jsonl", half(language)))
+    }
+
+    /// Where the plain answers for [`Data::Raw`] lie.
+    pub fn instructions(language: Language) -> String {
+        format!("data/instructions-{}/instructions-general.jsonl", half(language))
     }
 
     /// The name in forms.
     pub fn name(self) -> &'static str {
         Data::ALL.into_iter().find(|(data, _)| *data == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// A half of RoleBench, as its folders are named.
+fn half(language: Language) -> &'static str {
+    match language {
+        Language::En => "eng",
+        Language::Zh => "zh",
     }
 }
 

@@ -64,6 +64,7 @@ fn DataFields() -> impl IntoView {
     let words = |data: Data| match data {
         Data::RoleSpecific => Text::RoleSpecific,
         Data::General => Text::General,
+        Data::Raw => Text::PlainAnswers,
         Data::File => Text::OwnFile,
         Data::Url => Text::AnAddress,
     };
