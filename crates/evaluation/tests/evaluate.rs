@@ -282,3 +282,16 @@ fn parquet_is_read_like_jsonl() {
         &["parquet", "damaged.parquet"],
     );
 }
+
+#[test]
+fn every_row_is_written_as_csv() {
+    let predictions = PREDICTIONS.replace("[\"no\"]", "[\"no, \\\"never\\\"\"]");
+    let folder = folder(&[("test.jsonl", TEST.as_bytes()), ("out.jsonl", predictions.as_bytes())]);
+    assert!(evaluate(folder.path(), &[&SCORE[..], &["--csv", "rows.csv"]].concat()).status.success());
+    let table = std::fs::read_to_string(folder.path().join("rows.csv")).expect("a table");
+    let lines: Vec<&str> = table.split("\r\n").collect();
+    assert_eq!(lines.len(), 4);
+    assert!(lines[0].starts_with("row,role,question,type,rule,value"), "{table}");
+    assert!(lines[1].starts_with("1,A, one,script_based,rouge-l/f1,0.6666666666666666,1,0.5,"), "{table}");
+    assert!(lines[2].ends_with(",\"no, \"\"never\"\"\",\"[\"\"x\"\",\"\"no\"\"]\",,"), "{table}");
+}

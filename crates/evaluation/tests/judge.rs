@@ -143,7 +143,7 @@ fn a_dry_run_asks_nothing_and_tells_the_cost() {
 fn a_budget_ends_the_judging_and_nothing_is_lost() {
     let folder = workplace();
     let judge = || -> Judge { Box::new(|prompt, _| format!("{{\"better\": {}}}", place_of_better(prompt))) };
-    let (output, first) = judged(folder.path(), judge(), &["--max-cost", "0.001"]);
+    let (output, first) = judged(folder.path(), judge(), &["--max-cost", "0.0006"]);
     assert!(!output.status.success() && stderr(&output).contains("--max-cost"), "{}", stderr(&output));
     let (output, second) = judged(folder.path(), judge(), &[]);
     assert!(output.status.success(), "{}", stderr(&output));

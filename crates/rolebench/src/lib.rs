@@ -3,6 +3,7 @@
 mod bootstrap;
 mod check;
 mod compare;
+mod csv;
 mod join;
 mod leaks;
 mod random;
@@ -15,6 +16,7 @@ mod table;
 pub use bootstrap::Bootstrap;
 pub use check::{Notice, Oddity, check};
 pub use compare::{Comparison, compare};
+pub use csv::{CSV_HEAD, ScoredRow};
 pub use join::{Joined, Pair, join, raw_rows};
 pub use leaks::{Overlap, question_overlap};
 pub use random::draw;

@@ -13,7 +13,15 @@ impl SplitMix64 {
 
     /// A number below `bound`, by the high bits of a product; the bias is below `bound` in 2^64.
     pub fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.bits()) * bound as u128) >> 64) as usize
+        let bits = self.bits();
+        match u32::try_from(bound) {
+            // The same number from products of 64 bits, which WebAssembly has.
+            Ok(bound) => {
+                let [high, low] = [bits >> 32, bits & 0xffff_ffff].map(|half| half * u64::from(bound));
+                ((high + (low >> 32)) >> 32) as usize
+            }
+            Err(_) => ((u128::from(bits) * bound as u128) >> 64) as usize,
+        }
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use protocol::{ErrorKind, Failure};
-use rolebench::Kind;
+use rolebench::{CSV_HEAD, ScoredRow};
 use rouge::Scorer;
 use serde::Serialize;
 
@@ -44,32 +44,14 @@ impl Evaluation {
     }
 
     fn csv(self) -> Option<String> {
-        let rule = self.report.with_untracked(|report| report.as_ref().map(|report| report.rule))?;
+        let rule = self.report.with_untracked(|report| report.as_ref().map(|report| report.rule))?.parse().ok()?;
         let sheet = self.sheet.get_untracked()?;
-        let head =
-            "row,role,question,type,rule,value,precision,recall,f1,prediction,references,prompt_tokens,tokens\r\n";
         let record = |row: &Row| {
-            let sample = &sheet.test[row.place];
-            let cost = sheet.costs.get(&row.place);
-            let count = |of: fn(&Answer) -> usize| cost.map(|cost| of(cost).to_string()).unwrap_or_default();
-            let fields = [
-                (row.place + 1).to_string(),
-                sample.role.clone(),
-                sample.question.clone(),
-                sample.kind.first().map_or("", |kind| Kind::name(*kind)).to_string(),
-                rule.to_string(),
-                row.score.value.to_string(),
-                row.score.precision.to_string(),
-                row.score.recall.to_string(),
-                row.score.f1.to_string(),
-                row.prediction.clone(),
-                serde_json::to_string(&sample.generated).unwrap_or_default(),
-                count(|cost| cost.prompt_tokens),
-                count(|cost| cost.tokens),
-            ];
-            fields.map(|field| quoted(&field)).join(",") + "\r\n"
+            let tokens = sheet.costs.get(&row.place).map(|cost| [cost.prompt_tokens, cost.tokens]);
+            let Row { place, prediction, score } = row;
+            ScoredRow { sample: &sheet.test[*place], place: *place, prediction, score: *score, tokens }.csv(rule)
         };
-        Some(self.rows.with_untracked(|rows| head.to_string() + &rows.iter().map(record).collect::<String>()))
+        Some(self.rows.with_untracked(|rows| CSV_HEAD.to_string() + &rows.iter().map(record).collect::<String>()))
     }
 
     fn run_json(self) -> Option<String> {
@@ -110,12 +92,4 @@ pub async fn score_predictions(scorer: &Scorer, test: &str, predictions: &str) -
 
 fn line(value: &impl Serialize) -> Option<String> {
     serde_json::to_string(value).ok().map(|text| text + "\n")
-}
-
-/// A field of RFC 4180.
-fn quoted(field: &str) -> String {
-    match field.contains(['"', ',', '\n', '\r']) {
-        true => format!("\"{}\"", field.replace('"', "\"\"")),
-        false => field.to_string(),
-    }
 }

@@ -3,7 +3,9 @@ use crate::print;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use evaluation::report::{self, System};
-use rolebench::{References, Sample, Table, compare, join, raw_rows, score, table};
+use rolebench::{
+    CSV_HEAD, Pair, References, Sample, ScoredRow, Table, compare, join, raw_rows, score, score_pair, table,
+};
 use rouge::Scorer;
 use std::{
     fs,
@@ -23,6 +25,9 @@ pub struct ScoreArguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    /// Write each row with its scores to this file.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
     #[command(flatten)]
     reading: Reading,
 }
@@ -89,8 +94,17 @@ pub fn score_predictions(arguments: &ScoreArguments) -> Result<()> {
     let reader = arguments.reading.reader();
     let test = reader.test(&arguments.data)?;
     let predictions = reader.rows(&arguments.predictions)?;
-    let report = score(&scorer, &join(&test, &predictions));
+    let joined = join(&test, &predictions);
+    let report = score(&scorer, &joined);
     ensure_joined(report.rows, &test, &predictions, &arguments.predictions)?;
+    if let Some(path) = &arguments.csv {
+        let record = |pair: &Pair| {
+            let Pair { sample, place, prediction } = *pair;
+            ScoredRow { sample, place, prediction, score: score_pair(&scorer, pair), tokens: None }.csv(scorer.rule())
+        };
+        let table = CSV_HEAD.to_string() + &joined.pairs.iter().map(record).collect::<String>();
+        fs::write(path, table).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     if arguments.json { print::json(&report) } else { print::report(&report) }
 }
 
