@@ -4,11 +4,14 @@ mod common;
 
 use common::{FAULTS, Mock};
 use futures_util::{StreamExt, stream};
-use roles::{Message, Speaker};
-use std::{fs, path::Path, time::Duration};
+use roles::{Language, Message, Speaker};
+use serde_json::json;
+use std::{collections::HashMap, fs, path::Path, time::Duration};
 use synthesis::{
-    Dispatcher, Durability, Endpoint, Failure, Journal, JournalError, Price, Request, Retries, Sampling, Stage,
+    Dispatcher, Durability, Endpoint, Failure, Journal, JournalError, Price, Reject, Request, Retries, Sampling, Stage,
+    check,
     limits::{Breaker, Pace},
+    parse_triplets,
     teacher::{OpenAi, Scripted, Secret, Teacher, TeacherError},
 };
 
@@ -47,21 +50,53 @@ async fn ask_all(dispatcher: &Dispatcher, count: usize) -> Vec<Result<String, Fa
     answers.into_iter().map(|answer| answer.map(|answer| answer.text)).collect()
 }
 
+/// One time in twenty each: fenced and broken JSON, a wrong language, a refusal, two breaks of character.
+fn written(question: &str, number: u64) -> String {
+    let list =
+        json!({"items": [{"question": question, "completeness": "High", "reason": "r", "answer": "a"}]}).to_string();
+    match number % 20 {
+        0 => format!("Here you are:\n```json\n{list}\n```"),
+        1 => list[..list.len() - 12].to_string(),
+        2 => format!("这个回答是用另一种语言写的，问题是这样的：{question}"),
+        3 => format!("I'm sorry, but I can't help with that. ({question})"),
+        4 => format!("As an AI language model, I have no opinions. ({question})"),
+        5 => format!("Staying in character, I would say yes. ({question})"),
+        _ => format!("The sea gives everything, and so I answer: {question}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_requests_to_a_failing_server_are_answered_once_each_or_recorded_as_failed() {
     const COUNT: usize = 10_000;
     let folder = tempfile::tempdir().expect("a folder");
-    let mock = Mock::new(5, |request, _| format!("to {}", request["messages"][0]["content"]));
+    let mock =
+        Mock::new(5, |request, number| written(request["messages"][0]["content"].as_str().unwrap_or(""), number));
     let address = mock.serve().await;
 
     let dispatcher = Dispatcher::new(vec![http(&address)], journal(folder.path()), None, retries());
     let answers = ask_all(&dispatcher, COUNT).await;
+    let mut kinds: HashMap<Option<Reject>, usize> = HashMap::new();
     for (number, answer) in answers.iter().enumerate() {
         match answer {
-            Ok(text) => assert_eq!(text, &format!("to \"Question {number}?\"")),
+            Ok(text) => {
+                assert!(text.contains(&format!("Question {number}?")), "{text}");
+                let rejected = if text.contains("items") {
+                    (parse_triplets(text).len() != 1).then_some(Reject::Unreadable)
+                } else {
+                    check(text, Language::En).err()
+                };
+                *kinds.entry(rejected).or_default() += 1;
+            }
             Err(failure) => assert!(matches!(failure, Failure::GaveUp { .. }), "{failure}"),
         }
     }
+    // Every bad text is found out, and no good one is taken for bad.
+    for kind in [Reject::Unreadable, Reject::AiIdentity, Reject::RoleIdentity, Reject::Rejection, Reject::WrongLanguage]
+    {
+        let found = kinds.remove(&Some(kind)).unwrap_or(0);
+        assert!((COUNT / 25..COUNT / 16).contains(&found), "{kind:?}: {found}");
+    }
+    assert_eq!(kinds.into_keys().collect::<Vec<_>>(), [None]);
     let failed = answers.iter().filter(|answer| answer.is_err()).count();
     let tally = dispatcher.tally();
     assert_eq!((tally.answered + tally.failed, tally.failed, tally.in_doubt), (COUNT, failed, 0));
