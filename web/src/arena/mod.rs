@@ -118,7 +118,7 @@ impl Arena {
         self.work(async move |turn| self.answer(turn).await);
     }
 
-    /// Ends the answers for now.
+    /// Pauses the run: what is answered stays, and the rest is asked when it goes on.
     pub fn pause(self) {
         self.turn.update_value(|turn| *turn += 1);
         if self.answering.get_untracked() {
