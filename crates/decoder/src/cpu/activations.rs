@@ -1,6 +1,10 @@
 use half::f16;
 
-use super::{Cpu, format::SUB, isa::InputRow};
+use super::{
+    Cpu,
+    format::SUB,
+    isa::{Block, HALF_UNIT, InputRow, SUM_SHIFT},
+};
 
 /// How many values share a scale when activations are rounded to 8 bits. Each weight type asks for what llama.cpp gives it: only with
 /// the same numbers do both write the same text.
@@ -27,11 +31,8 @@ pub struct Activations {
 pub struct Rounded {
     rows: usize,
     columns: usize,
-    bytes: Vec<i8>,
+    blocks: Vec<Block>,
     words: Vec<i16>,
-    scales: Vec<f32>,
-    sums: Vec<i32>,
-    scaled_sums: Vec<f32>,
 }
 
 /// Adding and subtracting this rounds an `f32` below 2^22 to a whole number.
@@ -61,8 +62,8 @@ impl Activations {
                     let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
                     let scale = largest / 127.0;
                     let sum = rounded.set_block(block, values, inverse);
-                    rounded.scales[block] = to_half(scale);
-                    rounded.scaled_sums[block] = -to_half(scale * sum as f32);
+                    rounded.blocks[block].scale = to_half(scale) * HALF_UNIT;
+                    rounded.blocks[block].scaled_sum = -to_half(scale * sum as f32) * HALF_UNIT;
                 }
             }
             Rounding::Coarse => {
@@ -72,8 +73,8 @@ impl Activations {
                     let scale = if largest > 0.0 { 1.0 / inverse } else { 0.0 };
                     for (block, values) in (index * COARSE_SUBS..).zip(values.as_chunks::<SUB>().0) {
                         let sum = rounded.set_block(block, values, inverse);
-                        rounded.scales[block] = scale;
-                        rounded.scaled_sums[block] = -scale * sum as f32;
+                        rounded.blocks[block].scale = scale;
+                        rounded.blocks[block].scaled_sum = -scale * sum as f32;
                     }
                 }
             }
@@ -100,35 +101,32 @@ fn largest(values: &[f32]) -> f32 {
 impl Rounded {
     fn resize(&mut self, cpu: Cpu, rows: usize, columns: usize) {
         (self.rows, self.columns) = (rows, columns);
-        self.bytes.resize(rows * columns, 0);
+        self.blocks.resize(rows * columns / SUB, Block::ZERO);
         self.words.resize(if cpu.wants_words() { rows * columns } else { 0 }, 0);
-        self.scales.resize(rows * columns / SUB, 0.0);
-        self.sums.resize(rows * columns / (SUB / 2), 0);
-        self.scaled_sums.resize(rows * columns / SUB, 0.0);
     }
 
     /// Rounds `values * inverse` and returns the sum.
     #[inline(always)]
-    fn set_block(&mut self, block: usize, values: &[f32; SUB], inverse: f32) -> i32 {
+    fn set_block(&mut self, index: usize, values: &[f32; SUB], inverse: f32) -> i32 {
         let mut rounded = [0i32; SUB];
         for (rounded, value) in rounded.iter_mut().zip(values) {
             // What is no number becomes any byte, and the sums are those of the bytes.
             *rounded =
                 ((value * inverse + ROUNDER).to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32) as i8 as i32;
         }
-        let bytes = &mut self.bytes[block * SUB..][..SUB];
-        for (byte, rounded) in bytes.iter_mut().zip(rounded) {
+        let block = &mut self.blocks[index];
+        for (byte, rounded) in block.bytes.iter_mut().zip(rounded) {
             *byte = rounded as i8;
         }
         if !self.words.is_empty() {
-            let words = &mut self.words[block * SUB..][..SUB];
+            let words = &mut self.words[index * SUB..][..SUB];
             for (words, four) in words.as_chunks_mut::<4>().0.iter_mut().zip(rounded.as_chunks::<4>().0) {
                 *words = [four[0] as i16, four[2] as i16, four[1] as i16, four[3] as i16];
             }
         }
         let (low, high) = (rounded[..16].iter().sum::<i32>(), rounded[16..].iter().sum::<i32>());
-        self.sums[2 * block] = -low;
-        self.sums[2 * block + 1] = -high;
+        block.half_sums = [-low << SUM_SHIFT, -high << SUM_SHIFT];
+        block.sum = -(low + high) << SUM_SHIFT;
         low + high
     }
 
@@ -137,14 +135,7 @@ impl Rounded {
     }
 
     pub fn row(&self, row: usize) -> InputRow {
-        let blocks = self.columns / SUB;
         let words = self.words.get(row * self.columns..).unwrap_or_default();
-        InputRow {
-            bytes: self.bytes[row * self.columns..].as_ptr(),
-            words: words.as_ptr(),
-            scales: self.scales[row * blocks..].as_ptr(),
-            sums: self.sums[2 * row * blocks..].as_ptr(),
-            scaled_sums: self.scaled_sums[row * blocks..].as_ptr(),
-        }
+        InputRow { blocks: self.blocks[row * self.columns / SUB..].as_ptr(), words: words.as_ptr() }
     }
 }

@@ -67,6 +67,7 @@ unsafe fn attend_to<I: Isa, T: Element>(
     let (head_dim, heads) = (attention.head_dim, attention.heads.len());
     let padded = head_dim.next_multiple_of(WIDEST);
     scratch.prepare(attention, padded);
+    let constants = I::constants();
     let last = attention.start + attention.tokens - 1;
     for block in 0..=last / POSITIONS {
         // Tokens before the block see nothing of it.
@@ -78,10 +79,10 @@ unsafe fn attend_to<I: Isa, T: Element>(
         let are_few = queries.len() <= FEW * head_dim;
         unsafe {
             if are_few {
-                multiply::<I, T>(queries, keys, scores, (head_dim, POSITIONS), Start::Zero);
+                multiply::<I, T>(constants, queries, keys, scores, (head_dim, POSITIONS), Start::Zero);
             } else {
                 widen(keys, (POSITIONS, POSITIONS), &mut scratch.keys);
-                multiply::<I, f32>(queries, &scratch.keys, scores, (head_dim, POSITIONS), Start::Zero);
+                multiply::<I, f32>(constants, queries, &scratch.keys, scores, (head_dim, POSITIONS), Start::Zero);
             }
         }
         for (row, scores) in scores.as_chunks_mut::<POSITIONS>().0.iter_mut().enumerate() {
@@ -101,10 +102,10 @@ unsafe fn attend_to<I: Isa, T: Element>(
         let sums = &mut scratch.sums[hidden * padded..];
         unsafe {
             if are_few && padded == head_dim {
-                multiply::<I, T>(scores, values, sums, (POSITIONS, padded), Start::Sum);
+                multiply::<I, T>(constants, scores, values, sums, (POSITIONS, padded), Start::Sum);
             } else {
                 widen(values, (head_dim, padded), &mut scratch.values);
-                multiply::<I, f32>(scores, &scratch.values, sums, (POSITIONS, padded), Start::Sum);
+                multiply::<I, f32>(constants, scores, &scratch.values, sums, (POSITIONS, padded), Start::Sum);
             }
         }
     }
@@ -184,7 +185,14 @@ enum Start {
 
 /// `out[m][n] (+)= a[m][k] * b[k][n]`, row-major, `n` a multiple of [`WIDEST`].
 #[inline(always)]
-unsafe fn multiply<I: Isa, T: Element>(a: &[f32], b: &[T], out: &mut [f32], (k, n): (usize, usize), start: Start) {
+unsafe fn multiply<I: Isa, T: Element>(
+    constants: I::Constants,
+    a: &[f32],
+    b: &[T],
+    out: &mut [f32],
+    (k, n): (usize, usize),
+    start: Start,
+) {
     const ROWS: usize = 4;
     let rows = a.len() / k;
     debug_assert!(out.len() >= rows * n && b.len() >= k * n && n.is_multiple_of(WIDEST));
@@ -192,10 +200,10 @@ unsafe fn multiply<I: Isa, T: Element>(a: &[f32], b: &[T], out: &mut [f32], (k, 
         unsafe {
             let (a, b, out) = (a.as_ptr().add(row * k), b.as_ptr(), out.as_mut_ptr().add(row * n));
             match rows - row {
-                1 => strip::<I, T, 1>(a, b, out, (k, n), start),
-                2 => strip::<I, T, 2>(a, b, out, (k, n), start),
-                3 => strip::<I, T, 3>(a, b, out, (k, n), start),
-                _ => strip::<I, T, ROWS>(a, b, out, (k, n), start),
+                1 => strip::<I, T, 1>(constants, a, b, out, (k, n), start),
+                2 => strip::<I, T, 2>(constants, a, b, out, (k, n), start),
+                3 => strip::<I, T, 3>(constants, a, b, out, (k, n), start),
+                _ => strip::<I, T, ROWS>(constants, a, b, out, (k, n), start),
             }
         }
     }
@@ -203,6 +211,7 @@ unsafe fn multiply<I: Isa, T: Element>(a: &[f32], b: &[T], out: &mut [f32], (k, 
 
 #[inline(always)]
 unsafe fn strip<I: Isa, T: Element, const ROWS: usize>(
+    constants: I::Constants,
     a: *const f32,
     b: *const T,
     out: *mut f32,
@@ -213,10 +222,10 @@ unsafe fn strip<I: Isa, T: Element, const ROWS: usize>(
     while column < n {
         unsafe {
             if column + 2 * I::LANES <= n {
-                cell::<I, T, ROWS, 2>(a, b.add(column), out.add(column), (k, n), start);
+                cell::<I, T, ROWS, 2>(constants, a, b.add(column), out.add(column), (k, n), start);
                 column += 2 * I::LANES;
             } else {
-                cell::<I, T, ROWS, 1>(a, b.add(column), out.add(column), (k, n), start);
+                cell::<I, T, ROWS, 1>(constants, a, b.add(column), out.add(column), (k, n), start);
                 column += I::LANES;
             }
         }
@@ -226,6 +235,7 @@ unsafe fn strip<I: Isa, T: Element, const ROWS: usize>(
 /// `ROWS` rows of `VECTORS` vectors of the product.
 #[inline(always)]
 unsafe fn cell<I: Isa, T: Element, const ROWS: usize, const VECTORS: usize>(
+    constants: I::Constants,
     a: *const f32,
     b: *const T,
     out: *mut f32,
@@ -239,7 +249,8 @@ unsafe fn cell<I: Isa, T: Element, const ROWS: usize, const VECTORS: usize>(
             Start::Sum => from_fn(|row| from_fn(|vector| I::load(place(row, vector)))),
         };
         for i in 0..k {
-            let right: [I::Floats; VECTORS] = from_fn(|vector| T::load::<I>(b.add(i * n + vector * I::LANES)));
+            let right: [I::Floats; VECTORS] =
+                from_fn(|vector| T::load::<I>(constants, b.add(i * n + vector * I::LANES)));
             for row in 0..ROWS {
                 let factor = I::splat(*a.add(row * k + i));
                 for vector in 0..VECTORS {

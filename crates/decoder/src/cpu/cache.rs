@@ -45,7 +45,7 @@ pub trait Element: Copy + Default {
     ///
     /// # Safety
     /// As of [`Isa`]'s functions.
-    unsafe fn load<I: Isa>(from: *const Self) -> I::Floats;
+    unsafe fn load<I: Isa>(k: I::Constants, from: *const Self) -> I::Floats;
 }
 
 impl Element for f32 {
@@ -61,7 +61,7 @@ impl Element for f32 {
     }
 
     #[inline(always)]
-    unsafe fn load<I: Isa>(from: *const Self) -> I::Floats {
+    unsafe fn load<I: Isa>(_: I::Constants, from: *const Self) -> I::Floats {
         unsafe { I::load(from) }
     }
 }
@@ -82,8 +82,8 @@ impl Element for f16 {
     }
 
     #[inline(always)]
-    unsafe fn load<I: Isa>(from: *const Self) -> I::Floats {
-        unsafe { I::halves(from.cast()) }
+    unsafe fn load<I: Isa>(k: I::Constants, from: *const Self) -> I::Floats {
+        unsafe { I::whole(k, I::halves(k, from.cast())) }
     }
 }
 
@@ -100,7 +100,7 @@ impl Element for i8 {
     }
 
     #[inline(always)]
-    unsafe fn load<I: Isa>(from: *const Self) -> I::Floats {
+    unsafe fn load<I: Isa>(_: I::Constants, from: *const Self) -> I::Floats {
         unsafe { I::i8s(from.cast()) }
     }
 }

@@ -9,7 +9,7 @@ use half::f16;
 
 use super::{
     Rounding,
-    isa::{Dot, Isa},
+    isa::{Dot, Isa, Mask},
 };
 
 /// Columns per sub-block: the columns that share an activation scale.
@@ -163,10 +163,19 @@ fn unpack_codes<F: Format>(sub: &[u8], (lane, lanes): (usize, usize), codes: &mu
 
 /// The scale and the min that a whole unit shares.
 #[inline(always)]
-pub unsafe fn header<I: Isa, F: Format>(unit: *const u8) -> [I::Floats; 2] {
+pub unsafe fn header<I: Isa, F: Format>(k: I::Constants, unit: *const u8) -> [I::Floats; 2] {
     unsafe {
-        let scale = I::halves(unit);
-        [scale, if F::HALVES == 2 { I::halves(unit.add(2 * I::LANES)) } else { scale }]
+        let scale = half::<I, F>(k, unit);
+        [scale, if F::HALVES == 2 { half::<I, F>(k, unit.add(2 * I::LANES)) } else { scale }]
+    }
+}
+
+/// The activations' scales have [`super::isa::HALF_UNIT`] where it would be paid for each sub-block here.
+#[inline(always)]
+unsafe fn half<I: Isa, F: Format>(k: I::Constants, from: *const u8) -> I::Floats {
+    unsafe {
+        let half = I::halves(k, from);
+        if F::SUBS == 1 { half } else { I::whole(k, half) }
     }
 }
 
@@ -196,7 +205,7 @@ pub unsafe fn min<I: Isa, F: Format>(header: [I::Floats; 2], unit: *const u8, su
 
 /// Quads `quad` and `quad + 4` of a sub-block, `quad` = 0..4.
 #[inline(always)]
-pub unsafe fn quads<I: Isa, F: Format>(unit: *const u8, sub: usize, quad: usize) -> [I::Bytes; 2] {
+pub unsafe fn quads<I: Isa, F: Format>(k: I::Constants, unit: *const u8, sub: usize, quad: usize) -> [I::Bytes; 2] {
     unsafe {
         let codes = unit.add((header_bytes::<F>() + sub * code_bytes::<F>()) * I::LANES);
         let vector = |index: usize| I::bytes(codes.add(index * 4 * I::LANES));
@@ -204,11 +213,11 @@ pub unsafe fn quads<I: Isa, F: Format>(unit: *const u8, sub: usize, quad: usize)
             return [vector(quad), vector(quad + 4)];
         }
         let both = vector(quad);
-        let (low, high) = (I::and(both, 15), I::and(I::shr(both, 4), 15));
+        let (low, high) = (I::and(k, both, Mask::Nibble), I::and(k, I::shr(both, 4), Mask::Nibble));
         match F::BITS {
             5 => {
                 let bits = vector(4);
-                let bit = |shifted| I::and(shifted, 16);
+                let bit = |shifted| I::and(k, shifted, Mask::Fifth);
                 let low_bit = bit(I::shl(bits, 4 - quad as u32));
                 let high_bit = bit(I::shr(bits, quad as u32));
                 [I::or(low, low_bit), I::or(high, high_bit)]
@@ -220,7 +229,7 @@ pub unsafe fn quads<I: Isa, F: Format>(unit: *const u8, sub: usize, quad: usize)
                     } else {
                         I::shr(vector, 2 * quad as u32 - 4)
                     };
-                    I::and(shifted, 0x30)
+                    I::and(k, shifted, Mask::Sixth)
                 };
                 [I::or(low, two_bits(vector(4))), I::or(high, two_bits(vector(5)))]
             }

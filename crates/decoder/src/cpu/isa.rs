@@ -8,6 +8,8 @@
 pub trait Isa: Copy + 'static {
     /// Rows side by side.
     const LANES: usize;
+    /// Panels of that many rows which a prompt's rows pass over together: one or two.
+    const PANELS: usize;
     /// Added to 8-bit weights when they are packed, so that they become what [`Self::Signed`] multiplies.
     const BIAS: u8;
     /// Four bytes of each lane.
@@ -16,10 +18,15 @@ pub trait Isa: Copy + 'static {
     type Ints: Copy;
     /// An `f32` of each lane.
     type Floats: Copy;
+    /// What a kernel keeps in registers from beginning to end.
+    type Constants: Copy;
     /// Multiplies weights of 0..=63.
     type Unsigned: Dot<Self>;
     /// Multiplies weights of -128..=127 (plus [`Self::BIAS`]).
     type Signed: Dot<Self>;
+
+    /// To be made once, outside of all loops.
+    fn constants() -> Self::Constants;
 
     /// Asks for the cache line at an address that may be out of bounds. Where nobody can be asked, it does nothing.
     #[inline(always)]
@@ -27,23 +34,26 @@ pub trait Isa: Copy + 'static {
 
     /// `4 * LANES` bytes.
     unsafe fn bytes(from: *const u8) -> Self::Bytes;
-    unsafe fn and(a: Self::Bytes, mask: u8) -> Self::Bytes;
+    unsafe fn and(k: Self::Constants, a: Self::Bytes, mask: Mask) -> Self::Bytes;
     unsafe fn or(a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     /// Shifts each `u16` right: bits cross from byte to byte, so mask afterwards.
     unsafe fn shr(a: Self::Bytes, bits: u32) -> Self::Bytes;
     /// Shifts each `u16` left, likewise.
     unsafe fn shl(a: Self::Bytes, bits: u32) -> Self::Bytes;
 
-    /// `value << bits` in every lane.
-    unsafe fn ints(value: i32, bits: u32) -> Self::Ints;
+    unsafe fn zero() -> Self::Ints;
+    /// `*from << bits` in every lane.
+    unsafe fn ints(from: *const i32, bits: u32) -> Self::Ints;
     unsafe fn to_floats(a: Self::Ints) -> Self::Floats;
 
     unsafe fn splat(value: f32) -> Self::Floats;
     /// `LANES` floats.
     unsafe fn load(from: *const f32) -> Self::Floats;
     unsafe fn store(a: Self::Floats, to: *mut f32);
-    /// `LANES` half-precision floats; infinities and NaN are not needed.
-    unsafe fn halves(from: *const u8) -> Self::Floats;
+    /// `LANES` half-precision floats divided by [`HALF_UNIT`]; infinities and NaN are not needed.
+    unsafe fn halves(k: Self::Constants, from: *const u8) -> Self::Floats;
+    /// `a` times [`HALF_UNIT`].
+    unsafe fn whole(k: Self::Constants, a: Self::Floats) -> Self::Floats;
     /// `LANES` unsigned bytes.
     unsafe fn u8s(from: *const u8) -> Self::Floats;
     /// `LANES` signed bytes.
@@ -62,26 +72,72 @@ pub trait Dot<I: Isa> {
     /// Products that have not yet reached an `i32`.
     type Partial: Copy;
 
-    unsafe fn prepare(bytes: I::Bytes) -> Self::Weights;
-    /// Activations `4 * quad..4 * quad + 4` of a row.
+    unsafe fn prepare(k: I::Constants, bytes: I::Bytes) -> Self::Weights;
+    /// Activations `4 * quad..4 * quad + 4` of a block.
     unsafe fn input(row: InputRow, quad: usize) -> Self::Input;
     unsafe fn zero() -> Self::Partial;
     unsafe fn add(partial: Self::Partial, weights: Self::Weights, input: Self::Input) -> Self::Partial;
-    unsafe fn flush(sum: I::Ints, partial: Self::Partial) -> I::Ints;
+    unsafe fn flush(k: I::Constants, sum: I::Ints, partial: Self::Partial) -> I::Ints;
 }
 
-/// One row of quantized activations: see [`super::Activations`].
+/// One row of quantized activations from some block on: see [`super::Activations`].
 #[derive(Clone, Copy)]
 pub struct InputRow {
-    /// 8-bit values.
-    pub bytes: *const i8,
-    /// The same as `i16`, of each four in the order 0, 2, 1, 3; dangling unless [`super::Cpu::wants_words`].
-    #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "only WebAssembly multiplies words"))]
+    /// Blocks of 32 values.
+    pub blocks: *const Block,
+    /// The values as `i16`, of each four in the order 0, 2, 1, 3; dangling unless [`super::Cpu::wants_words`].
     pub words: *const i16,
-    /// Scale of each 32 values.
-    pub scales: *const f32,
-    /// Minus the sum of each 16 values.
-    pub sums: *const i32,
-    /// Minus scale times sum of each 32 values.
-    pub scaled_sums: *const f32,
+}
+
+impl InputRow {
+    /// Activations `4 * quad..4 * quad + 4` of the block.
+    #[inline(always)]
+    pub unsafe fn bytes(self, quad: usize) -> *const i8 {
+        unsafe { (&raw const (*self.blocks).bytes).cast::<i8>().add(4 * quad) }
+    }
+
+    /// The same row from its next block on.
+    #[inline(always)]
+    pub unsafe fn next(self) -> Self {
+        unsafe { Self { blocks: self.blocks.add(1), words: self.words.wrapping_add(32) } }
+    }
+}
+
+/// 32 activations and what is known of them.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Block {
+    /// Their scale, times [`HALF_UNIT`] where one block of weights has one scale, too.
+    pub scale: f32,
+    /// Minus scale times sum, likewise.
+    pub scaled_sum: f32,
+    /// Minus the sum, shifted by [`SUM_SHIFT`].
+    pub sum: i32,
+    /// Minus the sum of each half, shifted by [`SUM_SHIFT`].
+    pub half_sums: [i32; 2],
+    /// 8-bit values.
+    pub bytes: [i8; 32],
+}
+
+impl Block {
+    /// Nothing yet.
+    pub const ZERO: Self = Self { scale: 0.0, scaled_sum: 0.0, sum: 0, half_sums: [0; 2], bytes: [0; 32] };
+}
+
+/// The least offset of codes is 8, so that the sums need no shift where weights have four bits.
+pub const SUM_SHIFT: u32 = 3;
+
+/// Half-precision numbers are read divided by this, because WebAssembly has to shift them into single precision's place, and
+/// activation scales are multiplied by it.
+pub const HALF_UNIT: f32 = if cfg!(target_arch = "wasm32") { f32::from_bits((127 + 112) << 23) } else { 1.0 };
+
+/// Masks of the bits of codes.
+#[derive(Clone, Copy)]
+pub enum Mask {
+    /// The low four bits.
+    Nibble = 15,
+    /// The fifth bit.
+    Fifth = 16,
+    /// The fifth and the sixth bit.
+    Sixth = 48,
 }

@@ -4,7 +4,7 @@ use std::array::from_fn;
 
 use half::f16;
 
-use super::isa::{Dot, InputRow, Isa};
+use super::isa::{Dot, InputRow, Isa, Mask};
 
 #[derive(Clone, Copy)]
 pub struct Portable;
@@ -21,12 +21,17 @@ fn map(a: Quads, f: impl Fn(u16) -> u16) -> Quads {
 
 impl Isa for Portable {
     const LANES: usize = 4;
+    const PANELS: usize = 2;
     const BIAS: u8 = 0;
     type Bytes = Quads;
     type Ints = [i32; 4];
     type Floats = [f32; 4];
+    type Constants = ();
     type Unsigned = Self;
     type Signed = Self;
+
+    #[inline(always)]
+    fn constants() {}
 
     #[inline(always)]
     unsafe fn bytes(from: *const u8) -> Quads {
@@ -34,8 +39,8 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn and(a: Quads, mask: u8) -> Quads {
-        a.map(|lane| lane.map(|byte| byte & mask))
+    unsafe fn and((): (), a: Quads, mask: Mask) -> Quads {
+        a.map(|lane| lane.map(|byte| byte & mask as u8))
     }
 
     #[inline(always)]
@@ -54,8 +59,13 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn ints(value: i32, bits: u32) -> [i32; 4] {
-        [value << bits; 4]
+    unsafe fn zero() -> [i32; 4] {
+        [0; 4]
+    }
+
+    #[inline(always)]
+    unsafe fn ints(from: *const i32, bits: u32) -> [i32; 4] {
+        [unsafe { from.read_unaligned() } << bits; 4]
     }
 
     #[inline(always)]
@@ -79,8 +89,13 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn halves(from: *const u8) -> [f32; 4] {
+    unsafe fn halves((): (), from: *const u8) -> [f32; 4] {
         unsafe { from.cast::<[[u8; 2]; 4]>().read_unaligned() }.map(|half| f16::from_le_bytes(half).to_f32())
+    }
+
+    #[inline(always)]
+    unsafe fn whole((): (), a: [f32; 4]) -> [f32; 4] {
+        a
     }
 
     #[inline(always)]
@@ -111,13 +126,13 @@ impl Dot<Self> for Portable {
     type Partial = [i32; 4];
 
     #[inline(always)]
-    unsafe fn prepare(bytes: Quads) -> Quads {
+    unsafe fn prepare((): (), bytes: Quads) -> Quads {
         bytes
     }
 
     #[inline(always)]
     unsafe fn input(row: InputRow, quad: usize) -> [i8; 4] {
-        unsafe { row.bytes.add(4 * quad).cast::<[i8; 4]>().read_unaligned() }
+        unsafe { row.bytes(quad).cast::<[i8; 4]>().read_unaligned() }
     }
 
     #[inline(always)]
@@ -134,7 +149,7 @@ impl Dot<Self> for Portable {
     }
 
     #[inline(always)]
-    unsafe fn flush(sum: [i32; 4], partial: [i32; 4]) -> [i32; 4] {
+    unsafe fn flush((): (), sum: [i32; 4], partial: [i32; 4]) -> [i32; 4] {
         from_fn(|lane| sum[lane] + partial[lane])
     }
 }

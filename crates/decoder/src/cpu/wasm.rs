@@ -1,21 +1,46 @@
-//! WebAssembly's 128-bit vectors, with and without relaxed SIMD.
+//! WebAssembly's 128-bit vectors in pairs, with and without relaxed SIMD.
 
-use core::arch::wasm32::*;
+use core::{arch::wasm32::*, hint::black_box};
 
-use super::isa::{Dot, InputRow, Isa};
+use super::isa::{Dot, HALF_UNIT, InputRow, Isa, Mask};
 
+/// Eight lanes: each activation that is broadcast meets two vectors.
 #[derive(Clone, Copy)]
 pub struct Wasm;
 
-/// 2^112 moves an exponent from half precision's bias to single precision's.
-const HALF_TO_SINGLE: f32 = f32::from_bits((127 + 112) << 23);
+type Pair = [v128; 2];
+
+#[inline(always)]
+fn each(a: Pair, f: impl Fn(v128) -> v128) -> Pair {
+    [f(a[0]), f(a[1])]
+}
+
+#[inline(always)]
+fn both(a: Pair, b: Pair, f: impl Fn(v128, v128) -> v128) -> Pair {
+    [f(a[0], b[0]), f(a[1], b[1])]
+}
+
+/// V8 makes a constant anew in every turn of a loop, by three or four instructions. What it cannot know, it keeps.
+#[derive(Clone, Copy)]
+pub struct Constants {
+    nibble: v128,
+    fifth: v128,
+    sixth: v128,
+    low_bytes: v128,
+    #[cfg(target_feature = "relaxed-simd")]
+    ones: v128,
+    half_bits: v128,
+    half_unit: v128,
+}
 
 impl Isa for Wasm {
-    const LANES: usize = 4;
+    const LANES: usize = 8;
+    const PANELS: usize = 1;
     const BIAS: u8 = 0;
-    type Bytes = v128;
-    type Ints = v128;
-    type Floats = v128;
+    type Bytes = Pair;
+    type Ints = Pair;
+    type Floats = Pair;
+    type Constants = Constants;
     #[cfg(target_feature = "relaxed-simd")]
     type Unsigned = Relaxed;
     #[cfg(not(target_feature = "relaxed-simd"))]
@@ -23,89 +48,123 @@ impl Isa for Wasm {
     type Signed = Words<true>;
 
     #[inline(always)]
-    unsafe fn bytes(from: *const u8) -> v128 {
-        unsafe { v128_load(from.cast()) }
+    fn constants() -> Constants {
+        Constants {
+            nibble: u8x16_splat(black_box(Mask::Nibble as u8)),
+            fifth: u8x16_splat(black_box(Mask::Fifth as u8)),
+            sixth: u8x16_splat(black_box(Mask::Sixth as u8)),
+            low_bytes: u16x8_splat(black_box(0xff)),
+            #[cfg(target_feature = "relaxed-simd")]
+            ones: u16x8_splat(black_box(1)),
+            // Where the sign was extended over the exponent only its topmost copy stays.
+            half_bits: u32x4_splat(black_box(0x8fff_e000)),
+            half_unit: f32x4_splat(black_box(HALF_UNIT)),
+        }
     }
 
     #[inline(always)]
-    unsafe fn and(a: v128, mask: u8) -> v128 {
-        v128_and(a, u8x16_splat(mask))
+    unsafe fn bytes(from: *const u8) -> Pair {
+        unsafe { [v128_load(from.cast()), v128_load(from.add(16).cast())] }
     }
 
     #[inline(always)]
-    unsafe fn or(a: v128, b: v128) -> v128 {
-        v128_or(a, b)
+    unsafe fn and(k: Constants, a: Pair, mask: Mask) -> Pair {
+        let mask = match mask {
+            Mask::Nibble => k.nibble,
+            Mask::Fifth => k.fifth,
+            Mask::Sixth => k.sixth,
+        };
+        each(a, |a| v128_and(a, mask))
     }
 
     #[inline(always)]
-    unsafe fn shr(a: v128, bits: u32) -> v128 {
-        u16x8_shr(a, bits)
+    unsafe fn or(a: Pair, b: Pair) -> Pair {
+        both(a, b, |a, b| v128_or(a, b))
     }
 
     #[inline(always)]
-    unsafe fn shl(a: v128, bits: u32) -> v128 {
-        u16x8_shl(a, bits)
+    unsafe fn shr(a: Pair, bits: u32) -> Pair {
+        each(a, |a| u16x8_shr(a, bits))
     }
 
     #[inline(always)]
-    unsafe fn ints(value: i32, bits: u32) -> v128 {
-        i32x4_shl(i32x4_splat(value), bits)
+    unsafe fn shl(a: Pair, bits: u32) -> Pair {
+        each(a, |a| u16x8_shl(a, bits))
     }
 
     #[inline(always)]
-    unsafe fn to_floats(a: v128) -> v128 {
-        f32x4_convert_i32x4(a)
+    unsafe fn zero() -> Pair {
+        [i32x4_splat(0); 2]
     }
 
     #[inline(always)]
-    unsafe fn splat(value: f32) -> v128 {
-        f32x4_splat(value)
+    unsafe fn ints(from: *const i32, bits: u32) -> Pair {
+        [i32x4_shl(unsafe { v128_load32_splat(from.cast()) }, bits); 2]
     }
 
     #[inline(always)]
-    unsafe fn load(from: *const f32) -> v128 {
-        unsafe { v128_load(from.cast()) }
+    unsafe fn to_floats(a: Pair) -> Pair {
+        each(a, |a| f32x4_convert_i32x4(a))
     }
 
     #[inline(always)]
-    unsafe fn store(a: v128, to: *mut f32) {
-        unsafe { v128_store(to.cast(), a) };
+    unsafe fn splat(value: f32) -> Pair {
+        [f32x4_splat(value); 2]
     }
 
     #[inline(always)]
-    unsafe fn halves(from: *const u8) -> v128 {
-        // The sign is extended over the high half, where the mask keeps its topmost copy only.
-        let bits = i32x4_shl(unsafe { i32x4_load_extend_i16x4(from.cast()) }, 13);
-        f32x4_mul(v128_and(bits, u32x4_splat(0x8fff_e000)), f32x4_splat(HALF_TO_SINGLE))
+    unsafe fn load(from: *const f32) -> Pair {
+        unsafe { [v128_load(from.cast()), v128_load(from.add(4).cast())] }
     }
 
     #[inline(always)]
-    unsafe fn u8s(from: *const u8) -> v128 {
-        let bytes = unsafe { v128_load32_zero(from.cast()) };
-        f32x4_convert_i32x4(u32x4_extend_low_u16x8(u16x8_extend_low_u8x16(bytes)))
+    unsafe fn store(a: Pair, to: *mut f32) {
+        unsafe {
+            v128_store(to.cast(), a[0]);
+            v128_store(to.add(4).cast(), a[1]);
+        }
     }
 
     #[inline(always)]
-    unsafe fn i8s(from: *const u8) -> v128 {
-        let bytes = unsafe { v128_load32_zero(from.cast()) };
-        f32x4_convert_i32x4(i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes)))
+    unsafe fn halves(k: Constants, from: *const u8) -> Pair {
+        let words = unsafe { [i32x4_load_extend_i16x4(from.cast()), i32x4_load_extend_i16x4(from.add(8).cast())] };
+        each(words, |words| v128_and(i32x4_shl(words, 13), k.half_bits))
     }
 
     #[inline(always)]
-    unsafe fn mul(a: v128, b: v128) -> v128 {
-        f32x4_mul(a, b)
+    unsafe fn whole(k: Constants, a: Pair) -> Pair {
+        each(a, |a| f32x4_mul(a, k.half_unit))
+    }
+
+    #[inline(always)]
+    unsafe fn u8s(from: *const u8) -> Pair {
+        let words = unsafe { u16x8_load_extend_u8x8(from.cast()) };
+        let ints = [u32x4_extend_low_u16x8(words), u32x4_extend_high_u16x8(words)];
+        each(ints, |ints| f32x4_convert_i32x4(ints))
+    }
+
+    #[inline(always)]
+    unsafe fn i8s(from: *const u8) -> Pair {
+        let words = unsafe { i16x8_load_extend_i8x8(from.cast()) };
+        let ints = [i32x4_extend_low_i16x8(words), i32x4_extend_high_i16x8(words)];
+        each(ints, |ints| f32x4_convert_i32x4(ints))
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Pair, b: Pair) -> Pair {
+        both(a, b, |a, b| f32x4_mul(a, b))
     }
 
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    unsafe fn mul_add(a: v128, b: v128, c: v128) -> v128 {
-        f32x4_relaxed_madd(a, b, c)
+    unsafe fn mul_add(a: Pair, b: Pair, c: Pair) -> Pair {
+        [f32x4_relaxed_madd(a[0], b[0], c[0]), f32x4_relaxed_madd(a[1], b[1], c[1])]
     }
 
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
-    unsafe fn mul_add(a: v128, b: v128, c: v128) -> v128 {
-        f32x4_add(f32x4_mul(a, b), c)
+    unsafe fn mul_add(a: Pair, b: Pair, c: Pair) -> Pair {
+        [f32x4_add(f32x4_mul(a[0], b[0]), c[0]), f32x4_add(f32x4_mul(a[1], b[1]), c[1])]
     }
 }
 
@@ -113,16 +172,16 @@ impl Isa for Wasm {
 pub struct Words<const SIGNED: bool>;
 
 impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
-    type Weights = [v128; 2];
+    type Weights = [Pair; 2];
     type Input = [v128; 2];
-    type Partial = v128;
+    type Partial = Pair;
 
     #[inline(always)]
-    unsafe fn prepare(bytes: v128) -> [v128; 2] {
+    unsafe fn prepare(k: Constants, bytes: Pair) -> [Pair; 2] {
         if SIGNED {
-            [i16x8_shr(i16x8_shl(bytes, 8), 8), i16x8_shr(bytes, 8)]
+            [each(bytes, |bytes| i16x8_shr(i16x8_shl(bytes, 8), 8)), each(bytes, |bytes| i16x8_shr(bytes, 8))]
         } else {
-            [v128_and(bytes, u16x8_splat(0xff)), u16x8_shr(bytes, 8)]
+            [each(bytes, |bytes| v128_and(bytes, k.low_bytes)), each(bytes, |bytes| u16x8_shr(bytes, 8))]
         }
     }
 
@@ -133,19 +192,19 @@ impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
     }
 
     #[inline(always)]
-    unsafe fn zero() -> v128 {
-        i32x4_splat(0)
+    unsafe fn zero() -> Pair {
+        [i32x4_splat(0); 2]
     }
 
     #[inline(always)]
-    unsafe fn add(partial: v128, weights: [v128; 2], input: [v128; 2]) -> v128 {
-        let even = i32x4_add(partial, i32x4_dot_i16x8(weights[0], input[0]));
-        i32x4_add(even, i32x4_dot_i16x8(weights[1], input[1]))
+    unsafe fn add(partial: Pair, weights: [Pair; 2], input: [v128; 2]) -> Pair {
+        let even = both(partial, weights[0], |partial, weights| i32x4_add(partial, i32x4_dot_i16x8(weights, input[0])));
+        both(even, weights[1], |partial, weights| i32x4_add(partial, i32x4_dot_i16x8(weights, input[1])))
     }
 
     #[inline(always)]
-    unsafe fn flush(sum: v128, partial: v128) -> v128 {
-        i32x4_add(sum, partial)
+    unsafe fn flush(_: Constants, sum: Pair, partial: Pair) -> Pair {
+        both(sum, partial, |sum, partial| i32x4_add(sum, partial))
     }
 }
 
@@ -155,33 +214,33 @@ pub struct Relaxed;
 
 #[cfg(target_feature = "relaxed-simd")]
 impl Dot<Wasm> for Relaxed {
-    type Weights = v128;
+    type Weights = Pair;
     type Input = v128;
     /// Pair sums in `i16`.
-    type Partial = v128;
+    type Partial = Pair;
 
     #[inline(always)]
-    unsafe fn prepare(bytes: v128) -> v128 {
+    unsafe fn prepare(_: Constants, bytes: Pair) -> Pair {
         bytes
     }
 
     #[inline(always)]
     unsafe fn input(row: InputRow, quad: usize) -> v128 {
-        unsafe { v128_load32_splat(row.bytes.add(4 * quad).cast()) }
+        unsafe { v128_load32_splat(row.bytes(quad).cast()) }
     }
 
     #[inline(always)]
-    unsafe fn zero() -> v128 {
-        i16x8_splat(0)
+    unsafe fn zero() -> Pair {
+        [i16x8_splat(0); 2]
     }
 
     #[inline(always)]
-    unsafe fn add(partial: v128, weights: v128, input: v128) -> v128 {
-        i16x8_add(partial, i16x8_relaxed_dot_i8x16_i7x16(input, weights))
+    unsafe fn add(partial: Pair, weights: Pair, input: v128) -> Pair {
+        both(partial, weights, |partial, weights| i16x8_add(partial, i16x8_relaxed_dot_i8x16_i7x16(input, weights)))
     }
 
     #[inline(always)]
-    unsafe fn flush(sum: v128, partial: v128) -> v128 {
-        i32x4_add(sum, i32x4_dot_i16x8(partial, i16x8_splat(1)))
+    unsafe fn flush(k: Constants, sum: Pair, partial: Pair) -> Pair {
+        both(sum, partial, |sum, partial| i32x4_add(sum, i32x4_dot_i16x8(partial, k.ones)))
     }
 }

@@ -2,19 +2,24 @@
 
 use core::arch::x86_64::*;
 
-use super::isa::{Dot, InputRow, Isa};
+use super::isa::{Dot, InputRow, Isa, Mask};
 
 #[derive(Clone, Copy)]
 pub struct Avx2;
 
 impl Isa for Avx2 {
     const LANES: usize = 8;
+    const PANELS: usize = 2;
     const BIAS: u8 = 0;
     type Bytes = __m256i;
     type Ints = __m256i;
     type Floats = __m256;
+    type Constants = ();
     type Unsigned = Pairs;
     type Signed = SignedPairs;
+
+    #[inline(always)]
+    fn constants() {}
 
     #[inline(always)]
     unsafe fn prefetch(from: *const u8) {
@@ -27,7 +32,7 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn and(a: __m256i, mask: u8) -> __m256i {
+    unsafe fn and((): (), a: __m256i, mask: Mask) -> __m256i {
         unsafe { _mm256_and_si256(a, _mm256_set1_epi8(mask as i8)) }
     }
 
@@ -47,8 +52,13 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn ints(value: i32, bits: u32) -> __m256i {
-        unsafe { _mm256_sll_epi32(_mm256_set1_epi32(value), _mm_cvtsi32_si128(bits as i32)) }
+    unsafe fn zero() -> __m256i {
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
+    unsafe fn ints(from: *const i32, bits: u32) -> __m256i {
+        unsafe { _mm256_sll_epi32(_mm256_set1_epi32(from.read_unaligned()), _mm_cvtsi32_si128(bits as i32)) }
     }
 
     #[inline(always)]
@@ -72,8 +82,13 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn halves(from: *const u8) -> __m256 {
+    unsafe fn halves((): (), from: *const u8) -> __m256 {
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn whole((): (), a: __m256) -> __m256 {
+        a
     }
 
     #[inline(always)]
@@ -99,7 +114,7 @@ impl Isa for Avx2 {
 
 #[inline(always)]
 unsafe fn splat_quad(row: InputRow, quad: usize) -> __m256i {
-    unsafe { _mm256_set1_epi32(row.bytes.add(4 * quad).cast::<i32>().read_unaligned()) }
+    unsafe { _mm256_set1_epi32(row.bytes(quad).cast::<i32>().read_unaligned()) }
 }
 
 /// Pair sums in `i16`.
@@ -111,7 +126,7 @@ impl Dot<Avx2> for Pairs {
     type Partial = __m256i;
 
     #[inline(always)]
-    unsafe fn prepare(bytes: __m256i) -> __m256i {
+    unsafe fn prepare((): (), bytes: __m256i) -> __m256i {
         bytes
     }
 
@@ -131,7 +146,7 @@ impl Dot<Avx2> for Pairs {
     }
 
     #[inline(always)]
-    unsafe fn flush(sum: __m256i, partial: __m256i) -> __m256i {
+    unsafe fn flush((): (), sum: __m256i, partial: __m256i) -> __m256i {
         unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(partial, _mm256_set1_epi16(1))) }
     }
 }
@@ -145,7 +160,7 @@ impl Dot<Avx2> for SignedPairs {
     type Partial = __m256i;
 
     #[inline(always)]
-    unsafe fn prepare(bytes: __m256i) -> __m256i {
+    unsafe fn prepare((): (), bytes: __m256i) -> __m256i {
         bytes
     }
 
@@ -168,7 +183,7 @@ impl Dot<Avx2> for SignedPairs {
     }
 
     #[inline(always)]
-    unsafe fn flush(sum: __m256i, partial: __m256i) -> __m256i {
+    unsafe fn flush((): (), sum: __m256i, partial: __m256i) -> __m256i {
         unsafe { _mm256_add_epi32(sum, partial) }
     }
 }
@@ -178,13 +193,18 @@ pub struct Avx512;
 
 impl Isa for Avx512 {
     const LANES: usize = 16;
+    const PANELS: usize = 2;
     /// VNNI multiplies unsigned by signed bytes.
     const BIAS: u8 = 128;
     type Bytes = __m512i;
     type Ints = __m512i;
     type Floats = __m512;
+    type Constants = ();
     type Unsigned = Self;
     type Signed = Self;
+
+    #[inline(always)]
+    fn constants() {}
 
     #[inline(always)]
     unsafe fn prefetch(from: *const u8) {
@@ -197,7 +217,7 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn and(a: __m512i, mask: u8) -> __m512i {
+    unsafe fn and((): (), a: __m512i, mask: Mask) -> __m512i {
         unsafe { _mm512_and_si512(a, _mm512_set1_epi8(mask as i8)) }
     }
 
@@ -217,8 +237,13 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn ints(value: i32, bits: u32) -> __m512i {
-        unsafe { _mm512_sll_epi32(_mm512_set1_epi32(value), _mm_cvtsi32_si128(bits as i32)) }
+    unsafe fn zero() -> __m512i {
+        unsafe { _mm512_setzero_si512() }
+    }
+
+    #[inline(always)]
+    unsafe fn ints(from: *const i32, bits: u32) -> __m512i {
+        unsafe { _mm512_sll_epi32(_mm512_set1_epi32(from.read_unaligned()), _mm_cvtsi32_si128(bits as i32)) }
     }
 
     #[inline(always)]
@@ -242,8 +267,13 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn halves(from: *const u8) -> __m512 {
+    unsafe fn halves((): (), from: *const u8) -> __m512 {
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn whole((): (), a: __m512) -> __m512 {
+        a
     }
 
     #[inline(always)]
@@ -273,13 +303,13 @@ impl Dot<Self> for Avx512 {
     type Partial = __m512i;
 
     #[inline(always)]
-    unsafe fn prepare(bytes: __m512i) -> __m512i {
+    unsafe fn prepare((): (), bytes: __m512i) -> __m512i {
         bytes
     }
 
     #[inline(always)]
     unsafe fn input(row: InputRow, quad: usize) -> __m512i {
-        unsafe { _mm512_set1_epi32(row.bytes.add(4 * quad).cast::<i32>().read_unaligned()) }
+        unsafe { _mm512_set1_epi32(row.bytes(quad).cast::<i32>().read_unaligned()) }
     }
 
     #[inline(always)]
@@ -293,7 +323,7 @@ impl Dot<Self> for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn flush(sum: __m512i, partial: __m512i) -> __m512i {
+    unsafe fn flush((): (), sum: __m512i, partial: __m512i) -> __m512i {
         unsafe { _mm512_add_epi32(sum, partial) }
     }
 }
