@@ -1,4 +1,4 @@
-//! Turns trained checkpoints and adapters into GGUF files. Knows checkpoints and GGUF; never gradients or prompts.
+//! Turns trained checkpoints and adapters into GGUF files and folders for the page. Knows checkpoints and GGUF; never gradients or prompts.
 
 mod adapter;
 mod check;
