@@ -1,3 +1,4 @@
+use crate::web::WebError;
 use checkpoint::CheckpointError;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,9 @@ pub enum ExportError {
         /// The file.
         path: PathBuf,
     },
+    /// A folder for the page cannot be made or is not what it was.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// The folder of the base or of the adapter.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

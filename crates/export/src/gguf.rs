@@ -41,7 +41,7 @@ pub struct Summary {
 pub fn write_gguf(source: &Source, options: &GgufOptions, out: &Path) -> Result<Summary, ExportError> {
     let shape = &source.shape;
     let mut vocabulary = Vocabulary::read(&source.folder, shape.family, shape.vocab_size)?;
-    if let Some((_, folder)) = &source.adapter {
+    if let Some(folder) = &source.template {
         vocabulary.use_template_of(folder);
     }
     let mut metadata = header(shape, options);

@@ -8,6 +8,7 @@ mod gguf;
 mod merge;
 mod model;
 mod types;
+mod web;
 
 pub use adapter::write_adapter;
 pub use check::{Comparison, compare};
@@ -16,3 +17,4 @@ pub use gguf::{GgufOptions, Summary, write_gguf};
 pub use merge::merge;
 pub use model::Source;
 pub use types::Type;
+pub use web::{NamedAdapter, WebError, WebOptions, WebSummary, check_web, write_web};

@@ -4,8 +4,11 @@ use anyhow::{Context, Result};
 use candle_core::quantized::GgmlDType;
 use checkpoint::{Adapter, read_shape};
 use clap::{Args, Parser, Subcommand};
-use export::{GgufOptions, Source, Type, compare, merge, write_adapter, write_gguf};
-use std::path::PathBuf;
+use export::{
+    GgufOptions, NamedAdapter, Source, Type, WebOptions, WebSummary, check_web, compare, merge, write_adapter,
+    write_gguf, write_web,
+};
+use std::path::{Path, PathBuf};
 
 /// Turns trained checkpoints into files for the web and for llama.cpp
 #[derive(Parser)]
@@ -40,16 +43,27 @@ enum Command {
         #[command(flatten)]
         about: About,
     },
+    /// Writes a folder that any web server serves and the page opens: parts, adapters, roles, card, manifest
+    Web(Box<WebArguments>),
     /// Reads a GGUF back and compares it with another one of the same model, say the F32 one, on a text
     Check {
+        /// A folder that `export web` wrote: its files are compared with its manifest, and nothing else is done
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "reference", "text"])]
+        web: Option<PathBuf>,
         /// The file; of a split model all parts in order
-        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "web")]
         model: Vec<PathBuf>,
         /// The file to compare with
-        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "web")]
         reference: Vec<PathBuf>,
         /// The text
-        #[arg(long, value_name = "FILE")]
+        #[arg(
+            long,
+            value_name = "FILE",
+            required_unless_present = "web",
+            default_value = "",
+            hide_default_value = true
+        )]
         text: PathBuf,
         /// Read at most this many tokens
         #[arg(long, default_value_t = 256)]
@@ -82,6 +96,65 @@ struct GgufArguments {
     shards: Option<u64>,
     #[command(flatten)]
     about: About,
+}
+
+#[derive(Args)]
+struct WebArguments {
+    #[command(flatten)]
+    source: SourceArguments,
+    /// A PEFT folder that stays beside the model under this name and is changed between messages; may be repeated
+    #[arg(long = "adapters", value_name = "NAME=DIR", num_args = 1.., value_parser = parse_pair)]
+    adapters: Vec<(String, String)>,
+    /// For which roles an adapter was made, by id or name [default: the role of the adapter's name]
+    #[arg(long = "adapter-roles", value_name = "NAME=ID,ID", num_args = 1.., value_parser = parse_pair)]
+    adapter_roles: Vec<(String, String)>,
+    /// How matrices are stored: see `export gguf --help`
+    #[arg(long = "type", default_value = "web", value_parser = parse_type)]
+    kind: Type,
+    /// A folder of roles: ID/role.json, or character cards as .json and .png
+    #[arg(long, value_name = "DIR")]
+    roles: Option<PathBuf>,
+    /// Parts of at most about this size: 500M, 2G
+    ///
+    /// 256 MB fits a buffer of any browser and the caches of content networks, and a model of a gigabyte is still a handful of
+    /// requests. Hosts that limit a file's size may ask for less.
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = parse_size)]
+    shards: u64,
+    /// What the model or its adapters were trained on, for the card; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    data: Vec<String>,
+    /// The folder to write; it must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    about: About,
+}
+
+impl WebArguments {
+    fn options(self) -> Result<WebOptions> {
+        let mut adapters: Vec<NamedAdapter> = self
+            .adapters
+            .into_iter()
+            .map(|(name, folder)| NamedAdapter { name, folder: folder.into(), roles: Vec::new() })
+            .collect();
+        for (name, roles) in self.adapter_roles {
+            let adapter = adapters.iter_mut().find(|adapter| adapter.name == name);
+            let adapter =
+                adapter.with_context(|| format!("--adapter-roles names {name:?}, which no --adapters does"))?;
+            adapter.roles = roles.split(',').map(|role| role.trim().to_owned()).collect();
+        }
+        let folder_name = || self.source.model.file_name().map(|name| name.to_string_lossy().into_owned());
+        Ok(WebOptions {
+            kind: self.kind,
+            name: self.about.name.or_else(folder_name).unwrap_or_else(|| "model".into()),
+            licence: self.about.license.unwrap_or_default(),
+            description: self.about.description.unwrap_or_default(),
+            data: self.data,
+            part_bytes: self.shards,
+            adapters,
+            roles: self.roles,
+        })
+    }
 }
 
 #[derive(Args)]
@@ -136,7 +209,16 @@ fn run(arguments: Arguments) -> Result<()> {
             write_adapter(&adapter, &shape, kind, &about.texts(), &out)?;
             eprintln!("{}: rank {} on {} matrices", out.display(), adapter.config.r, adapter.matrices.len());
         }
-        Command::Check { model, reference, text, limit } => {
+        Command::Web(arguments) => {
+            let mut source = Source::open(&arguments.source.model, arguments.source.adapter.as_deref())?;
+            let out = arguments.out.clone();
+            let summary = write_web(&mut source, &arguments.options()?, &out)?;
+            print_web(&out, &summary);
+        }
+        Command::Check { web: Some(folder), .. } => {
+            print_web(&folder, &check_web(&folder)?);
+        }
+        Command::Check { web: None, model, reference, text, limit } => {
             let text = std::fs::read_to_string(&text).with_context(|| format!("cannot read {}", text.display()))?;
             let c = compare(&model, &reference, &text, limit)?;
             eprintln!("{} tokens: perplexity {:.4}, reference {:.4}", c.tokens, c.perplexity, c.reference_perplexity);
@@ -147,6 +229,24 @@ fn run(arguments: Arguments) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn print_web(folder: &Path, summary: &WebSummary) {
+    let WebSummary { name, parameters, parts, adapters, roles, files, chunks, bytes } = summary;
+    eprintln!("{}: {name}, {parameters} parameters, parts: {parts}, roles: {roles}", folder.display());
+    if !adapters.is_empty() {
+        eprintln!("adapters: {}", adapters.join(", "));
+    }
+    eprintln!("{files} files, {chunks} chunks, {bytes} bytes");
+}
+
+/// NAME=VALUE, both with something in them.
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
+    match pair {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a name and a value with = between, as in alice=runs/alice/adapter".into()),
+    }
 }
 
 fn parse_type(text: &str) -> Result<Type, String> {

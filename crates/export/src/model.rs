@@ -13,6 +13,8 @@ pub struct Source {
     pub folder: PathBuf,
     /// The adapter and its folder.
     pub adapter: Option<(Adapter, PathBuf)>,
+    /// A folder whose chat_template.jinja, if it has one, goes with what is exported: the adapter's.
+    pub template: Option<PathBuf>,
     weights: Weights,
 }
 
@@ -21,7 +23,9 @@ impl Source {
     pub fn open(folder: &Path, adapter: Option<&Path>) -> Result<Source, ExportError> {
         let shape = read_shape(&folder.join("config.json"))?;
         let adapter = adapter.map(|path| Ok::<_, ExportError>((Adapter::read(path, &shape)?, path.to_owned())));
-        Ok(Source { weights: Weights::open(folder)?, folder: folder.to_owned(), adapter: adapter.transpose()?, shape })
+        let adapter = adapter.transpose()?;
+        let template = adapter.as_ref().map(|(_, folder)| folder.clone());
+        Ok(Source { weights: Weights::open(folder)?, folder: folder.to_owned(), adapter, template, shape })
     }
 
     /// A tensor with what the adapter adds, in its stored type where nothing is added.
