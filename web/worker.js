@@ -37,7 +37,12 @@ async function start(module_or_path) {
 }
 
 if (self.name === "helper") {
-  onmessage = ({ data: [module, ...assignment] }) => start(module).then(({ help }) => help(assignment)).catch(fail);
+  let helper;
+  // The first message brings the engine.
+  onmessage = ({ data: [module, ...order] }) => {
+    helper ??= start(module);
+    helper.then(({ help }) => help(order)).catch(fail);
+  };
 } else {
   start().then(({ listen }) => listen()).catch(fail);
 }

@@ -57,6 +57,9 @@ pub enum Error {
         /// Tokens the context holds.
         context: usize,
     },
+    /// A change of weights that a context reads.
+    #[error("the model is in use; end its contexts first")]
+    InUse,
     /// Nothing was given to continue, and the model has no begin-of-text token.
     #[error("the prompt is empty")]
     EmptyPrompt,

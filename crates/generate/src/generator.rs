@@ -107,6 +107,14 @@ impl Generator {
         Ok(self.session.use_adapter(number)?)
     }
 
+    /// Ends the context and gives the model back, to be changed: see [`Model::add_adapter`]. `None` where somebody else has it,
+    /// too. The other shards of a model in several leave [`decoder::serve`].
+    pub fn into_model(self) -> Option<Model> {
+        let Self { model, session, .. } = self;
+        drop(session);
+        Arc::into_inner(model)
+    }
+
     /// The model.
     pub fn model(&self) -> &Arc<Model> {
         &self.model

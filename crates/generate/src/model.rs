@@ -96,6 +96,15 @@ impl Model {
         Ok(())
     }
 
+    /// Reads a LoRA adapter from a GGUF of its own and returns its number: see [`Weights::add_adapter`].
+    ///
+    /// # Errors
+    /// As there; [`Error::InUse`] while a context reads the weights.
+    pub fn add_adapter<R: Read + Seek>(&mut self, gguf: &Gguf, reader: &mut R) -> Result<usize, Error> {
+        let weights = Arc::get_mut(&mut self.weights).ok_or(Error::InUse)?;
+        Ok(weights.add_adapter(gguf, reader)?)
+    }
+
     /// `general.name` of the file.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()

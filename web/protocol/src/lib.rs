@@ -1,7 +1,9 @@
 //! The messages between the page and its engine worker. Knows plain data; never models or the DOM.
 //!
-//! Both directions are one JavaScript array per message: `[message]`, or `[message, File, …]` for [`Source::Files`].
+//! Both directions are one JavaScript array per message: `[message]`, or `[message, File, …]` for
+//! [`Source::Files`], [`Source::Folder`] and [`Request::AddAdapter`].
 
+use manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
 /// Names a request, so that its answers can be told from those of others. Chosen by the page.
@@ -21,6 +23,14 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         workers: Option<u32>,
     },
+    /// Read a LoRA adapter from the `File` beside this message and keep it beside the loaded model; answered as
+    /// [`Request::Load`].
+    AddAdapter {
+        /// Names the answers.
+        id: RequestId,
+        /// What it shall be called.
+        name: String,
+    },
     /// Write a reply; answered by [`Event::Token`], then [`Event::Done`] or [`Event::Failed`].
     Generate {
         /// Names the answers.
@@ -29,6 +39,9 @@ pub enum Request {
         prompt: Prompt,
         /// How to sample.
         options: Options,
+        /// Which of [`ModelInfo::adapters`] the reply is written with; none is the bare model.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        adapter: Option<String>,
     },
     /// End whatever is going on: a reply ends with what it has, loading with [`ErrorKind::Cancelled`].
     Stop,
@@ -48,6 +61,17 @@ pub enum Source {
     },
     /// In the `File`s beside this message: one, or all parts of a split model.
     Files,
+    /// In a folder with a manifest: model and adapters, each chunk of which is compared with it.
+    Folder {
+        /// What the folder holds.
+        manifest: Box<Manifest>,
+        /// The folder's absolute address, with a slash at its end; without it, the `File`s beside this message are those of
+        /// [`Manifest::weights`], in that order.
+        url: Option<String>,
+        /// Read the files piece by piece from the server; such pieces are not compared.
+        #[serde(default)]
+        stream: bool,
+    },
 }
 
 /// What the model is asked to continue.
@@ -154,6 +178,8 @@ pub enum Event {
 pub enum Phase {
     /// Bytes come over the network.
     Download,
+    /// Chunks are compared with the manifest.
+    Check,
     /// Tensors are read into memory.
     Read,
 }
@@ -182,6 +208,9 @@ pub struct ModelInfo {
     pub workers: u32,
     /// What does the arithmetic.
     pub backend: String,
+    /// Names of the LoRA adapters beside it.
+    #[serde(default)]
+    pub adapters: Vec<String>,
     /// From the request to readiness, download included, in milliseconds.
     pub load_ms: f64,
 }
@@ -267,6 +296,14 @@ pub enum ErrorKind {
     UnusableModel,
     /// The address does not answer with a file.
     Download,
+    /// A manifest that cannot be used, or a folder that lacks what it names.
+    BadFolder,
+    /// A file is not what its manifest says.
+    Damaged,
+    /// An adapter where a model was wanted: the model comes first.
+    AdapterAlone,
+    /// An adapter of another base.
+    WrongAdapter,
     /// The browser gives no more memory.
     OutOfMemory,
     /// Neither the browser's storage nor its memory can take the file.

@@ -10,6 +10,9 @@ fn kinds_of_errors_are_snake_case() {
         (ErrorKind::Truncated, "truncated"),
         (ErrorKind::UnsupportedArchitecture, "unsupported_architecture"),
         (ErrorKind::Download, "download"),
+        (ErrorKind::BadFolder, "bad_folder"),
+        (ErrorKind::Damaged, "damaged"),
+        (ErrorKind::WrongAdapter, "wrong_adapter"),
         (ErrorKind::NoRoom, "no_room"),
         (ErrorKind::PromptTooLong, "prompt_too_long"),
         (ErrorKind::Busy, "busy"),
@@ -32,6 +35,7 @@ fn a_request_comes_back_as_it_went() {
         id: 7,
         prompt: Prompt::Text("Once".into()),
         options: Options { temperature: Some(0.0), seed: Some(1 << 53), ..Options::default() },
+        adapter: None,
     };
     let wire = serde_json::to_value(&request).unwrap();
     assert_eq!(

@@ -1,38 +1,49 @@
-use js_sys::{Array, Reflect, Uint8Array};
-use protocol::{ErrorKind, Failure};
+use js_sys::{Reflect, Uint8Array};
+use manifest::Mismatch;
+use protocol::{ErrorKind, Failure, Phase};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    Blob, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Request, RequestCache, RequestInit, Response,
-};
+use web_sys::{DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Request, RequestCache, RequestInit, Response};
 
 use crate::{
+    blobs::{Pieces, with_bytes_at},
     failure::js_message,
     http,
     part::{Part, Remote},
     split,
     stop::Stop,
     storage::{Storage, Unfinished},
+    turn::Turn,
+    verify::{self, Entry, Verifier},
 };
 
-/// Downloaded bytes are handed to the browser as a `Blob` of this size at a time; it may keep them on disk.
-const PART: u64 = 16 << 20;
 /// Bytes between two reports of progress.
 const REPORT: u64 = 256 << 10;
 
-/// Fetches the model at an address, all parts of it.
+/// Fetches files, each once and for all visits.
 pub struct Downloader<'a> {
     /// The worker.
     pub scope: &'a DedicatedWorkerGlobalScope,
+    /// Lets messages in.
+    pub turn: &'a Turn,
     /// Ends a download.
     pub stop: &'a Stop,
-    /// Hears the bytes so far and, where the servers say so, altogether.
-    pub progress: &'a dyn Fn(u64, Option<u64>),
+    /// Hears what is being done, the bytes so far and, where the servers say so, altogether.
+    pub progress: &'a dyn Fn(Phase, u64, Option<u64>),
+}
+
+/// A file on a server.
+pub struct Wanted {
+    /// Its address.
+    pub url: String,
+    /// What it must be, where a manifest says so.
+    pub entry: Option<Entry>,
 }
 
 /// What a server answered for a part, before its bytes.
 struct Found {
     url: String,
+    entry: Option<Entry>,
     /// The length, where the server says it.
     bytes: Option<u64>,
     validator: Option<String>,
@@ -49,16 +60,26 @@ enum Place {
 }
 
 impl Downloader<'_> {
-    /// The parts of the model at `url`, each downloaded or, with `stream`, left on the server.
+    /// The parts of the model at `url`: see [`Self::files`].
     ///
     /// # Errors
-    /// No connection, a status other than success, a page of HTML instead of a file, no room, a wish to stop.
+    /// As there.
     pub async fn parts(&self, url: &str, stream: bool) -> Result<Vec<Part>, Failure> {
+        let wanted = split::all_parts(url).into_iter().map(|url| Wanted { url, entry: None });
+        self.files(wanted.collect(), stream).await
+    }
+
+    /// The files, in order, each downloaded or, with `stream`, left on the server.
+    ///
+    /// # Errors
+    /// No connection, a status other than success, a page of HTML instead of a file, no room, a chunk that is damaged also
+    /// when it is fetched once more, a wish to stop.
+    pub async fn files(&self, wanted: Vec<Wanted>, stream: bool) -> Result<Vec<Part>, Failure> {
         let mut found = Vec::new();
-        for url in split::all_parts(url) {
+        for wanted in wanted {
             // Later parts wait without a connection: browsers open only a few to one server.
             let keep = found.is_empty();
-            found.push(self.look(&url, keep).await?);
+            found.push(self.look(wanted, keep).await?);
         }
         let total: Option<u64> = found.iter().map(|part| part.bytes).sum();
         let storage = if stream { None } else { Storage::open(self.scope).await };
@@ -88,19 +109,26 @@ impl Downloader<'_> {
                 None => self.fetch(found, &place, done, total).await?,
             };
             done += part.bytes();
-            (self.progress)(done, total);
+            (self.progress)(Phase::Download, done, total);
             result.push(part);
         }
         Ok(result)
     }
 
     /// Asks for a file and reads what the server says of it; its bytes are left for later where `keep` says so.
-    async fn look(&self, url: &str, keep: bool) -> Result<Found, Failure> {
-        let response = self.get(url, None).await?;
-        refuse_what_is_no_file(url, &response)?;
+    async fn look(&self, Wanted { url, entry }: Wanted, keep: bool) -> Result<Found, Failure> {
+        let response = self.get(&url, None).await?;
+        refuse_what_is_no_file(&url, &response)?;
         let validator = http::validator(|name| http::header(&response, name));
-        let found =
-            Found { url: url.to_owned(), bytes: http::content_length(&response), validator, response: Some(response) };
+        let bytes = http::content_length(&response);
+        if let (Some(entry), Some(bytes)) = (&entry, bytes)
+            && let Err(failure) = verify::check_length(entry, bytes)
+        {
+            cancel(&response);
+            return Err(failure);
+        }
+        let bytes = bytes.or(entry.as_ref().map(|entry| entry.file.bytes));
+        let found = Found { url, entry, bytes, validator, response: Some(response) };
         Ok(if keep { found } else { found.forget() })
     }
 
@@ -175,7 +203,10 @@ impl Downloader<'_> {
                 format!("the browser's storage refused the download: {}", js_message(&error)),
             )
         };
-        if file.written() > 0 {
+        let is_complete = found.bytes == Some(file.written());
+        if is_complete {
+            found = found.forget();
+        } else if file.written() > 0 {
             let url = found.url.clone();
             found = found.forget();
             let rest = self.get(&url, Some(&format!("bytes={}-", file.written()))).await?;
@@ -188,21 +219,62 @@ impl Downloader<'_> {
                 file.restart().map_err(full)?;
             }
         }
-        let start = file.written();
-        let response = self.response(&mut found).await?;
-        let body = |bytes| (self.progress)(before + start + bytes, total);
-        self.read(&found.url, &response, body, |chunk| file.push(chunk).map_err(full)).await?;
-        found.refuse_other_length(file.written())?;
+        if !is_complete {
+            let start = file.written();
+            let response = self.response(&mut found).await?;
+            let body = |bytes| (self.progress)(Phase::Download, before + start + bytes, total);
+            self.read(&found.url, &response, body, |chunk| file.push(chunk).map_err(full)).await?;
+            found.refuse_other_length(file.written())?;
+        }
+        if let Some(entry) = &found.entry {
+            let progress = |bytes| (self.progress)(Phase::Check, before + bytes, total);
+            let damaged = self.verifier(&progress).damaged(entry, |range| file.read(range)).await?;
+            for mismatch in damaged {
+                let chunk = self.chunk_again(&found, entry, &mismatch).await?;
+                file.write_at(entry.range(mismatch.index).start, &chunk).map_err(full)?;
+            }
+        }
         Ok(Part::Blob(file.finish().await.map_err(full)?.into()))
     }
 
     async fn to_memory(&self, mut found: Found, before: u64, total: Option<u64>) -> Result<Part, Failure> {
         let response = self.response(&mut found).await?;
-        let mut parts = Parts::default();
-        let body = |bytes| (self.progress)(before + bytes, total);
+        let mut parts = Pieces::default();
+        let body = |bytes| (self.progress)(Phase::Download, before + bytes, total);
         self.read(&found.url, &response, body, |chunk| parts.push(chunk)).await?;
-        found.refuse_other_length(parts.bytes)?;
-        parts.into_blob().map(Part::Blob)
+        found.refuse_other_length(parts.bytes())?;
+        let mut blob = parts.into_blob()?;
+        if let Some(entry) = &found.entry {
+            let progress = |bytes| (self.progress)(Phase::Check, before + bytes, total);
+            for mismatch in self.verifier(&progress).damaged_in(entry, &blob).await? {
+                let chunk = self.chunk_again(&found, entry, &mismatch).await?;
+                blob = with_bytes_at(&blob, entry.range(mismatch.index), &chunk)?;
+            }
+        }
+        Ok(Part::Blob(blob))
+    }
+
+    fn verifier<'a>(&'a self, progress: &'a dyn Fn(u64)) -> Verifier<'a> {
+        Verifier { turn: self.turn, stop: self.stop, progress }
+    }
+
+    /// A damaged chunk, fetched once more, and nothing but it.
+    async fn chunk_again(&self, found: &Found, entry: &Entry, mismatch: &Mismatch) -> Result<Uint8Array, Failure> {
+        let range = entry.range(mismatch.index);
+        let header = format!("bytes={}-{}", range.start, range.end - 1);
+        let response = self.get(&found.url, Some(&header)).await?;
+        if response.status() != 206 {
+            cancel(&response);
+            let remedy = "its server does not answer ranges of bytes, so the chunk cannot be fetched again alone";
+            return Err(verify::failure(mismatch, remedy));
+        }
+        let body = response.array_buffer().map_err(|error| self.unreachable(&found.url, &error))?;
+        let body = JsFuture::from(body).await.map_err(|error| self.unreachable(&found.url, &error))?;
+        let chunk = Uint8Array::new(&body);
+        let again = entry.file.check_chunk(mismatch.index, &chunk.to_vec());
+        again
+            .map_err(|mismatch| verify::failure(&mismatch, "it was fetched twice; export or upload the file again"))?;
+        Ok(chunk)
     }
 
     /// The answer that is there, or another one.
@@ -271,7 +343,8 @@ impl Downloader<'_> {
 
 impl Found {
     fn remote(&self) -> Option<Remote> {
-        Some(Remote { url: self.url.clone(), bytes: self.bytes?, validator: self.validator.clone() })
+        let sha256 = self.entry.as_ref().map(|entry| entry.file.sha256);
+        Some(Remote { url: self.url.clone(), bytes: self.bytes?, validator: self.validator.clone(), sha256 })
     }
 
     /// Ends the answer whose body nobody reads.
@@ -317,42 +390,4 @@ async fn next_chunk(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8
 
 fn failure(url: &str, what: &str) -> Failure {
     Failure::new(ErrorKind::Download, format!("{url} {what}"))
-}
-
-#[derive(Default)]
-struct Parts {
-    blobs: Array,
-    chunks: Array,
-    chunk_bytes: u64,
-    bytes: u64,
-}
-
-impl Parts {
-    fn push(&mut self, chunk: &Uint8Array) -> Result<(), Failure> {
-        self.chunks.push(chunk);
-        self.chunk_bytes += u64::from(chunk.length());
-        self.bytes += u64::from(chunk.length());
-        if self.chunk_bytes >= PART {
-            self.seal()?;
-        }
-        Ok(())
-    }
-
-    fn seal(&mut self) -> Result<(), Failure> {
-        self.blobs.push(&blob_of(&self.chunks)?.into());
-        self.chunks = Array::new();
-        self.chunk_bytes = 0;
-        Ok(())
-    }
-
-    fn into_blob(mut self) -> Result<Blob, Failure> {
-        self.seal()?;
-        blob_of(&self.blobs)
-    }
-}
-
-fn blob_of(parts: &Array) -> Result<Blob, Failure> {
-    Blob::new_with_u8_array_sequence(parts).map_err(|error| {
-        Failure::new(ErrorKind::OutOfMemory, format!("no room for the download: {}", js_message(&error)))
-    })
 }

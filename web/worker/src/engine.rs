@@ -16,6 +16,7 @@ use crate::{
     failure,
     helpers::Team,
     loading::{Loaded, Loading},
+    part::Part,
     stop::Stop,
     turn::Turn,
 };
@@ -53,8 +54,12 @@ impl Engine {
                 let model = engine.load(id, source, files, workers).await?;
                 Ok(Event::Loaded { id, model })
             }),
-            Request::Generate { id, prompt, options } => self.work(id, async move |engine| {
-                let outcome = engine.generate(id, prompt, options).await?;
+            Request::AddAdapter { id, name } => self.work(id, async move |engine| {
+                let model = engine.add_adapter(name, files).await?;
+                Ok(Event::Loaded { id, model })
+            }),
+            Request::Generate { id, prompt, options, adapter } => self.work(id, async move |engine| {
+                let outcome = engine.generate(id, prompt, options, adapter.as_deref()).await?;
                 Ok(Event::Done { id, outcome })
             }),
         }
@@ -83,21 +88,47 @@ impl Engine {
         let started = Instant::now();
         let team = Team::new(&self.scope, workers)?;
         let loading = Loading { id, scope: &self.scope, turn: &self.turn, stop: &self.stop, team };
-        let mut opened = loading.open(source, &files).await?;
+        let opened = loading.open(source, &files).await?;
         // Only now is it worth giving up the model that is loaded.
         if self.loaded.take().is_some() {
             self.send(&Event::Unloaded);
         }
-        let loaded = loading.read(&mut opened).await?;
-        let info = opened.describe(&loaded, started);
+        let loaded = loading.read(opened, started).await?;
+        let info = loaded.describe();
         self.loaded.replace(Some(loaded));
         Ok(info)
     }
 
-    async fn generate(&self, id: RequestId, prompt: Prompt, options: Options) -> Result<Outcome, Failure> {
-        let no_model = || Failure::new(ErrorKind::NoModel, "no model is loaded");
-        let mut loaded = self.loaded.take().ok_or_else(no_model)?;
-        let result = self.reply(&mut loaded.generator, id, prompt, options).await;
+    async fn add_adapter(&self, name: String, files: Vec<File>) -> Result<ModelInfo, Failure> {
+        let no_file = || Failure::new(ErrorKind::InvalidRequest, "no file was given");
+        let part = Part::Blob(files.into_iter().next().ok_or_else(no_file)?.into());
+        let loaded = self.take()?;
+        let outcome = loaded.with_adapter(name, &part, &self.stop).await;
+        if outcome.is_err() {
+            self.send(&Event::Unloaded);
+        }
+        let (loaded, added) = outcome?;
+        let info = loaded.describe();
+        self.loaded.replace(Some(loaded));
+        added.map(|()| info)
+    }
+
+    fn take(&self) -> Result<Loaded, Failure> {
+        self.loaded.take().ok_or_else(|| Failure::new(ErrorKind::NoModel, "no model is loaded"))
+    }
+
+    async fn generate(
+        &self,
+        id: RequestId,
+        prompt: Prompt,
+        options: Options,
+        adapter: Option<&str>,
+    ) -> Result<Outcome, Failure> {
+        let mut loaded = self.take()?;
+        let result = match loaded.use_adapter(adapter) {
+            Ok(()) => self.reply(&mut loaded.generator, id, prompt, options).await,
+            Err(failure) => Err(failure),
+        };
         self.loaded.replace(Some(loaded));
         if let Err(failure) = &result
             && failure.kind == ErrorKind::Crashed

@@ -27,6 +27,15 @@ pub fn from_load_error(error: &LoadError) -> Failure {
     Failure::new(load_kind(error), error.to_string())
 }
 
+/// As [`from_error`], for an adapter: what does not fit the model is another model's.
+pub fn from_adapter_error(error: &Error) -> Failure {
+    let mut failure = from_error(error);
+    if matches!(failure.kind, ErrorKind::UnusableModel | ErrorKind::UnsupportedArchitecture) {
+        failure.kind = ErrorKind::WrongAdapter;
+    }
+    failure
+}
+
 fn load_kind(error: &LoadError) -> ErrorKind {
     match error {
         LoadError::NotGguf { .. } => ErrorKind::NotGguf,

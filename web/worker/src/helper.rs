@@ -1,8 +1,8 @@
 //! A helper: a worker that holds a part of a model's weights and obeys the engine worker that started it.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
-use decoder::{CacheType, ForwardError, Gguf, Loader, Shard};
+use decoder::{CacheType, ForwardError, Gguf, Loader, Shard, Weights};
 use js_sys::{Array, SharedArrayBuffer};
 use protocol::{ErrorKind, Failure};
 use serde::{Deserialize, Serialize};
@@ -11,22 +11,39 @@ use web_sys::Blob;
 
 use crate::{
     failure,
-    part::{Part, PartReader, Remote},
+    part::{self, Part, PartReader, Remote},
     post,
     shared_comm::SharedComm,
 };
 
-/// What a helper is to do; beside it come the shared buffer and the model's `Blob`s, in order.
+/// What a helper is to do before it serves; beside it come `Blob`s, in order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Assignment {
-    /// Which shard of the model.
-    pub index: usize,
-    /// Of how many.
-    pub count: usize,
-    /// Words of the shared buffer.
-    pub capacity: usize,
-    /// The model's parts; `None` stands for the next `Blob`.
-    pub parts: Vec<Option<Remote>>,
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Order {
+    /// Load a shard. Before the `Blob`s comes the shared buffer.
+    Load {
+        /// Which shard of the model.
+        index: usize,
+        /// Of how many.
+        count: usize,
+        /// Words of the shared buffer.
+        capacity: usize,
+        /// The model's parts; `None` stands for the next `Blob`.
+        parts: Vec<Option<Remote>>,
+    },
+    /// Go on with the same weights, and with another adapter if there is one among the parts.
+    Resume {
+        /// As above.
+        parts: Vec<Option<Remote>>,
+    },
+}
+
+impl Order {
+    fn parts(&self) -> &[Option<Remote>] {
+        match self {
+            Order::Load { parts, .. } | Order::Resume { parts } => parts,
+        }
+    }
 }
 
 /// What a helper tells the engine worker.
@@ -55,43 +72,91 @@ pub enum Report {
 /// Bytes of a shard between two reports of progress.
 const REPORT: u64 = 4 << 20;
 
-/// Loads a shard, then obeys until the engine worker is done with it.
+/// What a helper keeps from order to order.
+struct Helper {
+    weights: Option<Arc<Weights>>,
+    shard: Shard,
+    buffer: SharedArrayBuffer,
+    capacity: usize,
+}
+
+thread_local! {
+    static HELPER: RefCell<Option<Helper>> = const { RefCell::new(None) };
+}
+
+/// Does what an order says, then serves until the engine worker ends its context.
 ///
 /// # Errors
 /// The engine broke down; the others have been told.
 pub fn run(message: &Array) -> Result<(), JsValue> {
-    let assignment: Assignment = serde_wasm_bindgen::from_value(message.get(0))?;
-    let buffer: SharedArrayBuffer = message.get(1).unchecked_into();
-    let mut blobs = message.iter().skip(2).map(JsCast::unchecked_into::<Blob>);
-    let parts: Option<Vec<Part>> = assignment
-        .parts
+    let order: Order = serde_wasm_bindgen::from_value(message.get(0))?;
+    let first_blob = match order {
+        Order::Load { index, count, capacity, .. } => {
+            let buffer = message.get(1).unchecked_into();
+            HELPER.set(Some(Helper { weights: None, shard: Shard::new(index, count), buffer, capacity }));
+            2
+        }
+        Order::Resume { .. } => 1,
+    };
+    let mut blobs = message.iter().skip(first_blob).map(JsCast::unchecked_into::<Blob>);
+    let parts: Option<Vec<Part>> = order
+        .parts()
         .iter()
         .map(|remote| remote.clone().map(Part::Remote).or_else(|| blobs.next().map(Part::Blob)))
         .collect();
     let parts = parts.ok_or("a part of the model is missing")?;
-    let comm = SharedComm::new(&buffer, assignment.count as u32, assignment.capacity, f64::INFINITY);
-    comm.guard().watch(move || serve(Shard::new(assignment.index, assignment.count), parts, comm))
+    let mut helper = HELPER.take().ok_or("a helper without a model")?;
+    let comm = helper.comm();
+    comm.guard().watch(move || {
+        helper.serve(parts);
+        HELPER.set(Some(helper));
+    })
 }
 
-fn serve(shard: Shard, parts: Vec<Part>, comm: SharedComm) {
-    let guard = comm.guard();
-    let failure = match load(shard, parts) {
-        Ok(weights) => {
-            report(&Report::Ready { memory: weights.memory_bytes() });
-            match decoder::serve(Arc::new(weights), Box::new(comm), CacheType::default()) {
-                // Another worker broke down, or the engine worker has ended the meetings: it knows.
-                Ok(()) | Err(ForwardError::Disconnected(_)) => return,
-                Err(error) => failure::from_error(&error.into()),
+impl Helper {
+    fn comm(&self) -> SharedComm {
+        SharedComm::new(&self.buffer, self.shard.count() as u32, self.capacity, f64::INFINITY)
+    }
+
+    fn serve(&mut self, parts: Vec<Part>) {
+        let comm = self.comm();
+        let guard = comm.guard();
+        let failure = match self.prepare(parts) {
+            Ok(weights) => {
+                report(&Report::Ready { memory: weights.memory_bytes() });
+                match decoder::serve(weights, Box::new(comm), CacheType::default()) {
+                    // Another worker broke down, or the engine worker has ended the meetings: it knows.
+                    Ok(()) | Err(ForwardError::Disconnected(_)) => return,
+                    Err(error) => failure::from_error(&error.into()),
+                }
             }
-        }
-        Err(failure) => failure,
-    };
-    // First the cause, then what follows from it.
-    report(&Report::Failed { failure });
-    guard.break_up();
+            Err(failure) => failure,
+        };
+        // First the cause, then what follows from it.
+        report(&Report::Failed { failure });
+        guard.break_up();
+    }
+
+    /// The weights, with what the parts add to them.
+    fn prepare(&mut self, parts: Vec<Part>) -> Result<Arc<Weights>, Failure> {
+        let weights = match self.weights.take() {
+            None => Arc::new(load(self.shard, parts)?),
+            Some(mut weights) => {
+                let own = Arc::get_mut(&mut weights);
+                let own = own.ok_or_else(|| Failure::new(ErrorKind::Crashed, "the weights are still being read"))?;
+                for part in parts {
+                    let (gguf, mut reader) = part::read_header(part)?;
+                    own.add_adapter(&gguf, &mut reader).map_err(|error| failure::from_load_error(&error))?;
+                }
+                weights
+            }
+        };
+        self.weights = Some(Arc::clone(&weights));
+        Ok(weights)
+    }
 }
 
-fn load(shard: Shard, parts: Vec<Part>) -> Result<decoder::Weights, Failure> {
+fn load(shard: Shard, parts: Vec<Part>) -> Result<Weights, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(ErrorKind::Other, error.to_string());
     let mut source = parts.into_iter().map(PartReader::new).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     let refuse = |error| failure::from_load_error(&error);

@@ -7,12 +7,12 @@ use js_sys::{Array, Reflect, SharedArrayBuffer};
 use protocol::{ErrorKind, Failure};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{Blob, DedicatedWorkerGlobalScope, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 use crate::{
     failure::js_message,
-    helper::{Assignment, Report},
-    part::Part,
+    helper::{Order, Report},
+    part::{Part, Remote},
     shared_comm::{Guard, SharedComm},
 };
 
@@ -72,6 +72,8 @@ fn cores(logical: f64) -> u32 {
 /// The helpers that hold the other shards of a model; dropping them ends them.
 pub struct Helpers {
     workers: Vec<Worker>,
+    buffer: SharedArrayBuffer,
+    capacity: usize,
     guard: Guard,
     state: Rc<State>,
 }
@@ -110,9 +112,9 @@ impl Helpers {
             changed: Box::new(changed),
             broken: Box::new(broken),
         });
-        let mut helpers = Self { workers: Vec::new(), guard: comm.guard(), state };
+        let mut helpers = Self { workers: Vec::new(), buffer, capacity, guard: comm.guard(), state };
         for index in 1..count {
-            helpers.add(scope, index, count, capacity, &buffer, parts).map_err(|error| {
+            helpers.add(scope, index, count, parts).map_err(|error| {
                 Failure::new(
                     ErrorKind::Other,
                     format!("worker {index} of {count} cannot start: {}", js_message(&error)),
@@ -127,8 +129,6 @@ impl Helpers {
         scope: &DedicatedWorkerGlobalScope,
         index: usize,
         count: usize,
-        capacity: usize,
-        buffer: &SharedArrayBuffer,
         parts: &[Part],
     ) -> Result<(), JsValue> {
         let options = WorkerOptions::new();
@@ -151,21 +151,37 @@ impl Helpers {
         worker.set_onmessage(Some(on_message.into_js_value().unchecked_ref()));
         worker.set_onerror(Some(on_error.into_js_value().unchecked_ref()));
 
-        let remotes = parts.iter().map(|part| match part {
-            Part::Blob(_) => None,
-            Part::Remote(remote) => Some(remote.clone()),
+        let order = Order::Load { index, count, capacity: self.capacity, parts: remotes(parts) };
+        let message = Array::of3(&wasm_bindgen::module(), &to_js(&order)?, &self.buffer);
+        blobs(parts).for_each(|blob| {
+            message.push(blob);
         });
-        let assignment = Assignment { index, count, capacity, parts: remotes.collect() };
-        let assignment = assignment.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?;
-        let message = Array::of3(&wasm_bindgen::module(), &assignment, buffer);
-        for part in parts {
-            if let Part::Blob(blob) = part {
-                message.push(blob);
-            }
-        }
         worker.post_message(&message)?;
         self.workers.push(worker);
         Ok(())
+    }
+
+    /// Lets the helpers go on whose context has ended, with another adapter if there is one; the caller gets a new place
+    /// among them. [`Self::outcome`] says when they are ready.
+    ///
+    /// # Errors
+    /// A helper cannot be reached.
+    pub fn resume(&self, adapter: Option<&Part>) -> Result<SharedComm, Failure> {
+        self.state.ready.set(0);
+        self.state.memory.set(0);
+        let parts: Vec<Part> = adapter.cloned().into_iter().collect();
+        let order = Order::Resume { parts: remotes(&parts) };
+        let send = |worker: &Worker| {
+            let message = Array::of2(&JsValue::NULL, &to_js(&order)?);
+            blobs(&parts).for_each(|blob| {
+                message.push(blob);
+            });
+            worker.post_message(&message)
+        };
+        self.workers.iter().try_for_each(send).map_err(|error| {
+            Failure::new(ErrorKind::Crashed, format!("a worker cannot be reached: {}", js_message(&error)))
+        })?;
+        Ok(SharedComm::new(&self.buffer, self.workers.len() as u32 + 1, self.capacity, PATIENCE))
     }
 
     /// Bytes that the helpers have loaded, and that they shall load.
@@ -190,6 +206,26 @@ impl Helpers {
         }
         (self.state.ready.get() == self.workers.len()).then_some(Ok(()))
     }
+}
+
+/// The parts that lie on servers; each `None` stands for a `Blob`.
+fn remotes(parts: &[Part]) -> Vec<Option<Remote>> {
+    let remote = |part: &Part| match part {
+        Part::Blob(_) => None,
+        Part::Remote(remote) => Some(remote.clone()),
+    };
+    parts.iter().map(remote).collect()
+}
+
+fn blobs(parts: &[Part]) -> impl Iterator<Item = &Blob> {
+    parts.iter().filter_map(|part| match part {
+        Part::Blob(blob) => Some(blob),
+        Part::Remote(_) => None,
+    })
+}
+
+fn to_js(order: &Order) -> Result<JsValue, JsValue> {
+    Ok(order.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
 }
 
 impl State {

@@ -60,6 +60,12 @@ pub fn content_length(response: &Response) -> Option<u64> {
     }
 }
 
+/// The address of a file of a manifest, in the folder of this address.
+pub fn in_folder(folder: &str, name: &str) -> String {
+    let encoded = name.split('/').map(|segment| String::from(js_sys::encode_uri_component(segment)));
+    format!("{folder}{}", encoded.collect::<Vec<_>>().join("/"))
+}
+
 /// The last segment of an address's path.
 pub fn file_name(url: &str) -> &str {
     let path = url.split(['?', '#']).next().unwrap_or(url);

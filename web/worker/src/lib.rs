@@ -1,5 +1,7 @@
 //! The engine worker: loads a GGUF and generates in the background. Knows generate and messages; never the DOM.
 
+mod adapters;
+mod blobs;
 mod download;
 mod engine;
 mod failure;
@@ -13,6 +15,7 @@ mod split;
 mod stop;
 mod storage;
 mod turn;
+mod verify;
 
 use std::{panic, rc::Rc};
 

@@ -2,12 +2,13 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use decoder::{Alone, CacheType, Comm, Config, Gguf, Loader, Shard};
 use generate::{Generator, Outline};
+use manifest::Manifest;
 use protocol::{ErrorKind, Event, Failure, ModelInfo, Phase, RequestId, Source};
 use web_sys::{DedicatedWorkerGlobalScope, File};
 use web_time::{Duration, Instant};
 
 use crate::{
-    download::Downloader,
+    download::{Downloader, Wanted},
     failure,
     helpers::{Helpers, Team},
     http,
@@ -17,6 +18,7 @@ use crate::{
     split,
     stop::Stop,
     turn::Turn,
+    verify::{self, Entry, Verifier},
 };
 
 /// Bytes of tensors between two reports of progress.
@@ -49,6 +51,8 @@ pub struct Loading<'a> {
 /// A model whose header is read.
 pub struct Opened {
     parts: Vec<Part>,
+    /// Adapters that belong to the model, by name.
+    pub adapters: Vec<(String, Part)>,
     source: Vec<PartReader>,
     gguf: Gguf,
     /// Until the weights are there.
@@ -60,7 +64,12 @@ pub struct Opened {
 pub struct Loaded {
     /// Holds this worker's shard.
     pub generator: Generator,
-    helpers: Option<Helpers>,
+    /// Hold the others.
+    pub helpers: Option<Helpers>,
+    /// Names of the adapters beside it, in the order of their numbers.
+    pub adapters: Vec<String>,
+    /// What does not change with adapters.
+    pub facts: ModelInfo,
 }
 
 impl Loading<'_> {
@@ -69,27 +78,80 @@ impl Loading<'_> {
     /// # Errors
     /// What is there is no model that this engine can run, or it cannot be fetched.
     pub async fn open(&self, source: Source, files: &[File]) -> Result<Opened, Failure> {
-        let (parts, file_name) = match source {
+        let (parts, adapters, file_name) = match source {
             Source::Url { url, stream } => {
-                let progress = |done, total| self.report(Phase::Download, done, total);
-                let downloader = Downloader { scope: self.scope, stop: self.stop, progress: &progress };
-                (downloader.parts(&url, stream).await?, http::file_name(&url).to_owned())
+                let progress = |phase, done, total| self.report(phase, done, total);
+                let parts = self.downloader(&progress).parts(&url, stream).await?;
+                (parts, Vec::new(), http::file_name(&url).to_owned())
             }
-            Source::Files => in_order(files)?,
+            Source::Files => {
+                let (parts, name) = in_order(files)?;
+                (parts, Vec::new(), name)
+            }
+            Source::Folder { manifest, url, stream } => {
+                let mut parts = self.folder(&manifest, url.as_deref(), stream, files).await?;
+                let adapters = parts.split_off(manifest.model.len());
+                let names = manifest.adapters.into_iter().map(|adapter| adapter.name);
+                (parts, names.zip(adapters).collect(), manifest.name)
+            }
         };
         let unreadable = |error: std::io::Error| Failure::new(ErrorKind::Other, error.to_string());
         let mut source =
             parts.iter().cloned().map(PartReader::new).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
         let gguf = Gguf::read_parts(&mut source).map_err(|error| failure::from_load_error(&error))?;
+        if gguf.get_str("general.type").is_ok_and(|kind| kind == Some("adapter")) {
+            let words = format!("{file_name} is a LoRA adapter; load its base model first, then the adapter");
+            return Err(Failure::new(ErrorKind::AdapterAlone, words));
+        }
         let outline = Outline::from_gguf(&gguf).map_err(|error| failure::from_error(&error))?;
-        Ok(Opened { parts, source, gguf, outline: Some(outline), file_name })
+        Ok(Opened { parts, adapters, source, gguf, outline: Some(outline), file_name })
+    }
+
+    /// The model's parts and then the adapters, each as the manifest wants it.
+    async fn folder(
+        &self,
+        manifest: &Manifest,
+        url: Option<&str>,
+        stream: bool,
+        files: &[File],
+    ) -> Result<Vec<Part>, Failure> {
+        let chunk_bytes = manifest.chunk_bytes;
+        let entries: Vec<Entry> = manifest.weights().cloned().map(|file| Entry { file, chunk_bytes }).collect();
+        if let Some(folder) = url {
+            let wanted = entries
+                .into_iter()
+                .map(|entry| Wanted { url: http::in_folder(folder, &entry.file.name), entry: Some(entry) });
+            let progress = |phase, done, total| self.report(phase, done, total);
+            return self.downloader(&progress).files(wanted.collect(), stream).await;
+        }
+        if entries.len() != files.len() {
+            let words = format!("{} files were given for the {} of the manifest", files.len(), entries.len());
+            return Err(Failure::new(ErrorKind::InvalidRequest, words));
+        }
+        let total = entries.iter().map(|entry| entry.file.bytes).sum();
+        let mut before = 0;
+        for (entry, file) in entries.iter().zip(files) {
+            verify::check_length(entry, file.size() as u64)?;
+            let progress = |bytes| self.report(Phase::Check, before + bytes, Some(total));
+            let verifier = Verifier { turn: self.turn, stop: self.stop, progress: &progress };
+            if let Some(mismatch) = verifier.damaged_in(entry, file).await?.first() {
+                return Err(verify::failure(mismatch, "copy or export the file again"));
+            }
+            before += entry.file.bytes;
+        }
+        Ok(files.iter().map(|file| Part::Blob(file.clone().into())).collect())
+    }
+
+    fn downloader<'a>(&'a self, progress: &'a dyn Fn(Phase, u64, Option<u64>)) -> Downloader<'a> {
+        Downloader { scope: self.scope, turn: self.turn, stop: self.stop, progress }
     }
 
     /// Reads the weights, this worker's shard here and the others' in theirs, all at the same time.
     ///
     /// # Errors
     /// A shard cannot be loaded, or a worker broke down.
-    pub async fn read(&self, opened: &mut Opened) -> Result<Loaded, Failure> {
+    pub async fn read(&self, mut opened: Opened, started: Instant) -> Result<Loaded, Failure> {
+        let opened = &mut opened;
         let count = self.team.size(opened.bytes());
         let refuse = |error| failure::from_load_error(&error);
         let mut loader = Loader::new(&opened.gguf, Shard::new(0, count)).map_err(refuse)?;
@@ -132,7 +194,15 @@ impl Loading<'_> {
             self.stop.until(look).await??;
         }
         let generator = Generator::with_comm(Arc::new(model), comm, 0, CacheType::default());
-        Ok(Loaded { generator, helpers })
+        let facts = opened.describe(&generator, helpers.as_ref());
+        let mut loaded = Loaded { generator, helpers, adapters: Vec::new(), facts };
+        for (name, part) in std::mem::take(&mut opened.adapters) {
+            let added;
+            (loaded, added) = loaded.with_adapter(name, &part, self.stop).await?;
+            added?;
+        }
+        loaded.facts.load_ms = started.elapsed().as_secs_f64() * 1e3;
+        Ok(loaded)
     }
 
     fn start_helpers(&self, opened: &Opened, count: usize) -> Result<(Helpers, SharedComm), Failure> {
@@ -154,8 +224,8 @@ impl Opened {
     }
 
     /// The facts of a model, for people.
-    pub fn describe(&self, loaded: &Loaded, started: Instant) -> ModelInfo {
-        let model = loaded.generator.model();
+    fn describe(&self, generator: &Generator, helpers: Option<&Helpers>) -> ModelInfo {
+        let model = generator.model();
         let mut elements_of_type = BTreeMap::<String, u64>::new();
         for tensor in self.gguf.tensors().values() {
             let elements = tensor.shape.iter().fold(1, |product: u64, &n| product.saturating_mul(n));
@@ -163,19 +233,17 @@ impl Opened {
         }
         let parameters = elements_of_type.values().sum();
         let most = elements_of_type.into_iter().max_by_key(|&(_, elements)| elements);
-        let helpers = loaded.helpers.as_ref();
         ModelInfo {
             name: model.name().map_or_else(|| self.file_name.clone(), str::to_owned),
             architecture: model.config().architecture.clone(),
             parameters,
             quantization: most.map(|(name, _)| name).unwrap_or_default(),
-            context: loaded.generator.context(),
+            context: generator.context(),
             bytes: self.bytes(),
-            weight_bytes: model.weights().memory_bytes() + helpers.map_or(0, Helpers::memory),
-            cache_bytes: loaded.generator.cache_bytes(),
+            cache_bytes: generator.cache_bytes(),
             workers: 1 + helpers.map_or(0, Helpers::count) as u32,
             backend: BACKEND.to_owned(),
-            load_ms: started.elapsed().as_secs_f64() * 1e3,
+            ..ModelInfo::default()
         }
     }
 }

@@ -1,11 +1,17 @@
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
 
+use decoder::Gguf;
 use js_sys::Uint8Array;
+use manifest::Hash;
+use protocol::Failure;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use web_sys::{Blob, FileReaderSync};
 
-use crate::{failure::js_message, http};
+use crate::{
+    failure::{self, js_message},
+    http,
+};
 
 /// Larger reads come in pieces of at most this size, so that little of the file is in the JavaScript heap at a time.
 const PIECE: usize = 16 << 20;
@@ -28,6 +34,9 @@ pub struct Remote {
     pub bytes: u64,
     /// Its `ETag` or `Last-Modified`.
     pub validator: Option<String>,
+    /// What it must hash to, where a manifest says so.
+    #[serde(default)]
+    pub sha256: Option<Hash>,
 }
 
 impl Part {
@@ -38,6 +47,16 @@ impl Part {
             Part::Remote(remote) => remote.bytes,
         }
     }
+}
+
+/// The header of a file that is a GGUF of its own, and a reader for the rest.
+///
+/// # Errors
+/// It is none, or unreadable.
+pub fn read_header(part: Part) -> std::result::Result<(Gguf, PartReader), Failure> {
+    let mut reader = PartReader::new(part).map_err(|error| failure::from_load_error(&error.into()))?;
+    let gguf = Gguf::read(&mut reader).map_err(|error| failure::from_load_error(&error))?;
+    Ok((gguf, reader))
 }
 
 /// Reads a [`Part`] where it lies: it is never in memory as a whole.

@@ -71,15 +71,21 @@ impl Stop {
     /// # Errors
     /// The work shall end.
     pub async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> Result<T, Failure> {
-        poll_fn(|context| {
-            if let Err(failure) = self.check() {
-                return Poll::Ready(Err(failure));
+        self.wait(|| match self.check() {
+            Ok(()) => look().map(Ok),
+            Err(failure) => Some(Err(failure)),
+        })
+        .await
+    }
+
+    /// As [`Self::until`], for work that cannot end half-way.
+    pub async fn wait<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        poll_fn(|context| match look() {
+            Some(found) => Poll::Ready(found),
+            None => {
+                self.waiting.replace(Some(context.waker().clone()));
+                Poll::Pending
             }
-            if let Some(found) = look() {
-                return Poll::Ready(Ok(found));
-            }
-            self.waiting.replace(Some(context.waker().clone()));
-            Poll::Pending
         })
         .await
     }

@@ -1,5 +1,7 @@
 //! The browser's own storage of files (OPFS), where downloaded models stay from visit to visit.
 
+use std::ops::Range;
+
 use js_sys::{AsyncIterator, Reflect, Uint8Array};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
@@ -65,7 +67,9 @@ impl Storage {
             JsFuture::from(handle.create_sync_access_handle()).await?.unchecked_into();
         let mut unfinished = Unfinished { handle, access, name, written: 0 };
         unfinished.written = unfinished.access.get_size()? as u64;
-        if unfinished.written >= remote.bytes {
+        // A complete one that cannot be verified is not trusted.
+        let most = if remote.sha256.is_some() { remote.bytes } else { remote.bytes.saturating_sub(1) };
+        if unfinished.written > most {
             unfinished.restart()?;
         }
         Ok(unfinished)
@@ -128,14 +132,35 @@ impl Unfinished {
     /// # Errors
     /// The browser has no more room.
     pub fn push(&mut self, chunk: &Uint8Array) -> Result<(), JsValue> {
-        let options = FileSystemReadWriteOptions::new();
-        options.set_at(self.written as f64);
-        let written = self.access.write_with_js_u8_array_and_options(chunk, &options)?;
-        if written as u32 != chunk.length() {
-            return Err("the browser's storage took a part of it only".into());
-        }
+        self.write_at(self.written, chunk)?;
         self.written += u64::from(chunk.length());
         Ok(())
+    }
+
+    /// Writes in the place of what was written.
+    ///
+    /// # Errors
+    /// The browser has no more room.
+    pub fn write_at(&self, at: u64, chunk: &Uint8Array) -> Result<(), JsValue> {
+        let options = FileSystemReadWriteOptions::new();
+        options.set_at(at as f64);
+        let written = self.access.write_with_js_u8_array_and_options(chunk, &options)?;
+        match written as u32 == chunk.length() {
+            true => Ok(()),
+            false => Err("the browser's storage took a part of it only".into()),
+        }
+    }
+
+    /// What was written, from here to there.
+    ///
+    /// # Errors
+    /// The browser refuses.
+    pub fn read(&self, range: Range<u64>) -> Result<Uint8Array, JsValue> {
+        let options = FileSystemReadWriteOptions::new();
+        options.set_at(range.start as f64);
+        let bytes = Uint8Array::new_with_length((range.end - range.start) as u32);
+        let read = self.access.read_with_js_u8_array_and_options(&bytes, &options)?;
+        Ok(bytes.subarray(0, read as u32))
     }
 
     /// The file, complete and under its name.
@@ -158,13 +183,17 @@ impl Drop for Unfinished {
     }
 }
 
-/// The name of this very state of the file; a file whose state has no name might change unseen, and is not kept.
+/// The name of this very state of the file: by its hash where a manifest says it, else by what the server calls it. A file
+/// whose state has no name might change unseen, and is not kept.
 fn name(remote: &Remote) -> Option<String> {
     let short = |text: &str| {
         let digest = Sha256::digest(text.as_bytes());
         digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect::<String>()
     };
-    let state = format!("{} {}", remote.bytes, remote.validator.as_ref()?);
+    let state = match remote.sha256 {
+        Some(hash) => hash.to_string(),
+        None => format!("{} {}", remote.bytes, remote.validator.as_ref()?),
+    };
     Some(format!("{}-{}.gguf", short(&remote.url), short(&state)))
 }
 
