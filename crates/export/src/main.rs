@@ -57,14 +57,8 @@ enum Command {
         #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "web")]
         reference: Vec<PathBuf>,
         /// The text
-        #[arg(
-            long,
-            value_name = "FILE",
-            required_unless_present = "web",
-            default_value = "",
-            hide_default_value = true
-        )]
-        text: PathBuf,
+        #[arg(long, value_name = "FILE", required_unless_present = "web")]
+        text: Option<PathBuf>,
         /// Read at most this many tokens
         #[arg(long, default_value_t = 256)]
         limit: usize,
@@ -219,6 +213,7 @@ fn run(arguments: Arguments) -> Result<()> {
             print_web(&folder, &check_web(&folder)?);
         }
         Command::Check { web: None, model, reference, text, limit } => {
+            let text = text.context("check needs a --text")?;
             let text = std::fs::read_to_string(&text).with_context(|| format!("cannot read {}", text.display()))?;
             let c = compare(&model, &reference, &text, limit)?;
             eprintln!("{} tokens: perplexity {:.4}, reference {:.4}", c.tokens, c.perplexity, c.reference_perplexity);

@@ -3,10 +3,13 @@
 mod common;
 
 use common::write_base;
+use decoder::Gguf;
 use export::{ExportError, NamedAdapter, Source, Type, WebError, WebOptions, check_web, write_web};
+use generate::{Generator, Model, Options, Prompt};
 use manifest::Manifest;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 fn options(at: &Path) -> WebOptions {
     let adapter = |name: &str, roles: &[&str]| NamedAdapter {
@@ -163,4 +166,38 @@ fn a_model_has_the_template_of_its_adapters_and_they_must_agree() {
     let manifest = write(at, &options).unwrap();
     let first = fs::read(at.join("web").join(&manifest.model[0])).unwrap();
     assert!(first.windows(template.len()).any(|bytes| bytes == template.as_bytes()));
+}
+
+#[test]
+fn an_adapter_is_added_to_a_model_that_has_been_talking() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    workplace(at);
+    let manifest = write(at, &WebOptions { part_bytes: u64::MAX, ..options(at) }).unwrap();
+    let mut go_on = |_| std::ops::ControlFlow::Continue(());
+    let mut file = fs::File::open(at.join("web").join(&manifest.model[0])).unwrap();
+    let mut model = Model::load(&mut file, &mut go_on).unwrap();
+    let write = |model: Model, adapter: Option<usize>| {
+        let mut generator = Generator::new(Arc::new(model), 0);
+        generator.use_adapter(adapter).unwrap();
+        let options = Options { temperature: 0.0, max_tokens: 12, ..Options::default() };
+        generator.start(&Prompt::Text("some text".into()), options).unwrap();
+        while generator.step().unwrap().is_some() {}
+        let text = generator.finish().text;
+        (generator.into_model().expect("nobody else has the model"), text)
+    };
+    let before;
+    (model, before) = write(model, None);
+    let mut file = fs::File::open(at.join("web/adapters/poet.gguf")).unwrap();
+    let gguf = Gguf::read(&mut file).unwrap();
+    assert_eq!(model.add_adapter(&gguf, &mut file).unwrap(), 0);
+    let (model, with) = write(model, Some(0));
+    let (model, without) = write(model, None);
+    assert_ne!(before, with);
+    assert_eq!(before, without);
+    // Whoever else reads the weights must not see them change.
+    let model = Arc::new(model);
+    let held = Arc::clone(&model);
+    assert!(Generator::new(model, 0).into_model().is_none());
+    drop(held);
 }
