@@ -11,7 +11,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::future_to_promise;
 use web_sys::File;
 
-use crate::{app::App, chat, engine::Wish, evaluation, models::Chosen};
+use crate::{app::App, chat, dropped::Dropped, engine::Wish, evaluation, models::Chosen};
 
 const NAME: &str = "rolellm";
 
@@ -32,6 +32,7 @@ pub fn announce() -> oneshot::Sender<()> {
 pub fn install(app: App) {
     let Ok(api) = Reflect::get(&window(), &NAME.into()) else { return };
     add(&api, "loadModel", move |source, options| future_to_promise(load_model(app, source, options)).into());
+    add(&api, "addAdapter", move |file, name| future_to_promise(add_adapter(app, file, name)).into());
     add(&api, "generate", move |request, _| future_to_promise(generate(app, request)).into());
     add(&api, "stop", move |_, _| {
         app.engine.stop();
@@ -58,19 +59,28 @@ async fn load_model(app: App, source: JsValue, options: JsValue) -> Result<JsVal
         Some(url) => app.models.load(Chosen::Url(url), wish).await.unwrap_or_else(|| Err(invalid("no such model"))),
         None => {
             let files = files(&source).ok_or_else(|| refuse("a URL, a File or a list of Files"))?;
-            app.models.open(&files, wish).await
+            app.models.open(&files, wish).await.map(|(model, _)| model)
         }
     };
     to_js(&model.map_err(|failure| thrown(&failure))?)
 }
 
-/// A `File`, an array of them, or a `FileList`.
-fn files(source: &JsValue) -> Option<Vec<File>> {
+/// A `File`, an array of them, or a `FileList`; those of a folder say where in it they lie.
+fn files(source: &JsValue) -> Option<Vec<Dropped>> {
     if let Some(file) = source.dyn_ref::<File>() {
-        return Some(vec![file.clone()]);
+        return Some(vec![Dropped::new(file.clone())]);
     }
     let list = source.is_object().then(|| Array::from(source)).filter(|list| list.length() > 0)?;
-    list.iter().map(|file| file.dyn_into().ok()).collect()
+    list.iter().map(|file| file.dyn_into().ok().map(Dropped::new)).collect()
+}
+
+/// A LoRA adapter for the model in use, under its own name or another.
+async fn add_adapter(app: App, file: JsValue, name: JsValue) -> Result<JsValue, JsValue> {
+    let refuse = || thrown(&invalid("addAdapter takes a File and, if it shall have another name, that"));
+    let file = file.dyn_into::<File>().map_err(|_| refuse())?;
+    let name = name.as_string().unwrap_or_else(|| file.name().trim_end_matches(".gguf").to_owned());
+    let model = app.engine.add_adapter(name, &file).await;
+    to_js(&model.map_err(|failure| thrown(&failure))?)
 }
 
 #[derive(Deserialize)]
@@ -91,15 +101,22 @@ struct Reply {
     workers: u32,
 }
 
-async fn generate(app: App, request: JsValue) -> Result<JsValue, JsValue> {
+async fn generate(app: App, given: JsValue) -> Result<JsValue, JsValue> {
     let on_token: Option<Function> =
-        Reflect::get(&request, &"onToken".into()).ok().and_then(|value| value.dyn_into().ok());
+        Reflect::get(&given, &"onToken".into()).ok().and_then(|value| value.dyn_into().ok());
     // Each reads its own fields; `flatten` would want to read the function too.
     let refuse = |error| thrown(&invalid(&format!("generate takes {{prompt | messages, …}}: {error}")));
-    let options: Options = serde_wasm_bindgen::from_value(request.clone()).map_err(refuse)?;
-    let request: Request = serde_wasm_bindgen::from_value(request).map_err(refuse)?;
+    let options: Options = serde_wasm_bindgen::from_value(given.clone()).map_err(refuse)?;
+    let request: Request = serde_wasm_bindgen::from_value(given.clone()).map_err(refuse)?;
+    let character = request.role.as_ref().and_then(|role| app.library.find(role));
+    // Not named is not the same as none.
+    let named = Reflect::get(&given, &"adapter".into()).unwrap_or_default();
+    let adapter = match named.is_undefined() {
+        true => character.and_then(|character| untrack(|| app.models.adapter_for(&character.role.id))),
+        false => named.as_string(),
+    };
     let prompt = prompt(app, request).map_err(|failure| thrown(&failure))?;
-    let result = app.engine.generate(prompt, options, move |text| {
+    let result = app.engine.generate(prompt, options, adapter, move |text| {
         if let Some(on_token) = &on_token {
             let _ = on_token.call1(&JsValue::NULL, &text.into());
         }

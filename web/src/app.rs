@@ -12,11 +12,12 @@ use crate::{
     arena::Arena,
     chat::Chats,
     database::Database,
-    engine::Engine,
+    dropped::{Dropped, DroppedItems},
+    engine::{Engine, Wish},
     evaluation::Evaluation,
     i18n::{I18n, Text},
     library::Library,
-    models::Models,
+    models::{Chosen, Models},
     route::{self, Route},
     settings::Settings,
     views::{About, ArenaView, ChatView, EvaluateView, Gallery, Header, ModelsView},
@@ -47,6 +48,21 @@ pub struct App {
     pub route: RwSignal<Route>,
 }
 
+impl App {
+    /// Opens what the reader dropped or picked. An adapter is put on the character that is being talked to.
+    pub async fn take(self, files: &[Dropped]) {
+        if files.is_empty() {
+            return;
+        }
+        match (self.models.open(files, Wish::default()).await, self.route.get_untracked()) {
+            (Ok((_, Some(adapter))), Route::Chat(role)) => self.models.choose_adapter(&role, Some(adapter)),
+            // What is wrong stands on that view.
+            (Err(_), _) => Route::Models.open(),
+            _ => {}
+        }
+    }
+}
+
 /// The state of the page, for views.
 pub fn app() -> App {
     expect_context()
@@ -58,14 +74,14 @@ pub fn Page(ready: oneshot::Sender<()>) -> impl IntoView {
     let engine = Engine::start();
     let settings = Settings::start();
     let library = Library::start();
-    let (i18n, database, models) = (I18n::start(), Database::new(), Models::start(engine));
+    let (i18n, database, models) = (I18n::start(), Database::new(), Models::start(engine, library));
     let app = App {
         i18n,
         database,
         engine,
         models,
         library,
-        chats: Chats::start(engine, settings),
+        chats: Chats::start(engine, models, settings),
         evaluation: Evaluation::start(engine, library, models, database, i18n.language.get_untracked()),
         arena: Arena::start(engine, library, models, database, i18n.language.get_untracked()),
         settings,
@@ -83,9 +99,19 @@ pub fn Page(ready: oneshot::Sender<()>) -> impl IntoView {
         let _ = ready.send(());
     });
     api::install(app);
-    // A file that is dropped beside its place must not take the page's.
+    // What is dropped anywhere but on a place of its own is a model or an adapter; it must not take the page's place.
     let _ = window_event_listener(ev::dragover, |event| event.prevent_default());
-    let _ = window_event_listener(ev::drop, |event| event.prevent_default());
+    let _ = window_event_listener(ev::drop, move |event| {
+        event.prevent_default();
+        if let Some(data) = event.data_transfer() {
+            let dropped = DroppedItems::new(&data);
+            spawn_local(async move { app.take(&dropped.files().await).await });
+        }
+    });
+    let _ = window_event_listener(ev::hashchange, move |_| {
+        let Some(url) = route::model_in_address() else { return };
+        spawn_local(async move { drop(app.models.load(Chosen::Url(url), Wish::default()).await) });
+    });
     Effect::new(move || {
         document().set_title(&title(app));
         // Each view begins at its top.

@@ -12,7 +12,7 @@ use protocol::{Failure, Outcome, Prompt, StopReason};
 use roles::{Conversation, Message, NodeId, Role, Speaker, Turn};
 use serde::{Deserialize, Serialize};
 
-use crate::{engine::Engine, settings::Settings, store};
+use crate::{engine::Engine, models::Models, settings::Settings, store};
 
 /// How many earlier conversations with a role are kept.
 const EARLIER: usize = 20;
@@ -21,6 +21,7 @@ const EARLIER: usize = 20;
 #[derive(Clone, Copy)]
 pub struct Chat {
     engine: Engine,
+    models: Models,
     settings: RwSignal<Settings>,
     role: StoredValue<Role>,
     conversation: RwSignal<Conversation>,
@@ -53,10 +54,11 @@ struct Saved {
 }
 
 impl Chat {
-    fn open(engine: Engine, settings: RwSignal<Settings>, role: Role) -> Chat {
+    fn open(engine: Engine, models: Models, settings: RwSignal<Settings>, role: Role) -> Chat {
         let saved: Saved = store::get(&store_key(&role.id)).unwrap_or_default();
         Chat {
             engine,
+            models,
             settings,
             role: StoredValue::new(role),
             conversation: RwSignal::new(saved.current),
@@ -133,10 +135,11 @@ impl Chat {
         self.partial.set(String::new());
         self.answering.set(Some(asked));
         let options = self.settings.get_untracked().options();
+        let adapter = untrack(|| self.models.adapter_for(&self.role.with_value(|role| role.id.clone())));
         let painter = Painter::new(self.partial);
         spawn_local(async move {
             let sink = painter.clone();
-            let result = self.engine.generate(prompt(messages), options, move |text| sink.push(text)).await;
+            let result = self.engine.generate(prompt(messages), options, adapter, move |text| sink.push(text)).await;
             let written = painter.finish();
             self.finish(asked, &written, result);
         });
@@ -271,6 +274,7 @@ pub fn prompt(messages: Vec<Message>) -> Prompt {
 #[derive(Clone, Copy)]
 pub struct Chats {
     engine: Engine,
+    models: Models,
     settings: RwSignal<Settings>,
     open: StoredValue<HashMap<String, Chat>>,
     owner: StoredValue<Owner>,
@@ -278,18 +282,21 @@ pub struct Chats {
 
 impl Chats {
     /// No conversation is open yet.
-    pub fn start(engine: Engine, settings: RwSignal<Settings>) -> Chats {
+    pub fn start(engine: Engine, models: Models, settings: RwSignal<Settings>) -> Chats {
         let owner = Owner::current().unwrap_or_default();
-        Chats { engine, settings, open: StoredValue::default(), owner: StoredValue::new(owner) }
+        Chats { engine, models, settings, open: StoredValue::default(), owner: StoredValue::new(owner) }
     }
 
     /// The conversations with `role`.
     pub fn with(self, role: &Role) -> Chat {
         if let Some(chat) = self.open.with_value(|open| open.get(&role.id).copied()) {
+            // A model's folder may have brought another role of the same id.
+            chat.role.set_value(role.clone());
             return chat;
         }
         // The signals live as long as the page, not as long as the view that asks first.
-        let chat = self.owner.with_value(|owner| owner.with(|| Chat::open(self.engine, self.settings, role.clone())));
+        let open = || Chat::open(self.engine, self.models, self.settings, role.clone());
+        let chat = self.owner.with_value(|owner| owner.with(open));
         self.open.update_value(|open| {
             open.insert(role.id.clone(), chat);
         });

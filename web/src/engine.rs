@@ -1,5 +1,9 @@
 //! The one owner of the engine worker: requests by id, and what the page shows of its state.
 
+mod wish;
+
+pub use wish::{Wish, can_share_memory};
+
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -10,7 +14,7 @@ use futures_channel::oneshot;
 use js_sys::{Array, Reflect};
 use leptos::prelude::*;
 use protocol::{ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Phase, Prompt, Request, RequestId, Source};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{File, MessageEvent, Worker, WorkerOptions, WorkerType};
 
@@ -46,47 +50,6 @@ pub enum Loading {
         /// Altogether, where known.
         total: Option<u64>,
     },
-}
-
-/// How the engine is to work; it chooses what is left open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Wish {
-    /// Workers that share the arithmetic.
-    pub workers: Option<u32>,
-    /// `false` forgoes relaxed SIMD even where the browser has it; left open, the build that runs stays.
-    pub relaxed_simd: Option<bool>,
-    /// Read an address piece by piece and keep no copy.
-    pub stream: bool,
-}
-
-impl Wish {
-    /// What the page's address asks for, as in `?workers=1&simd=plain`; for tests and measurements.
-    pub fn of_address() -> Wish {
-        let query = window().location().search().unwrap_or_default();
-        let words = |name: &str| {
-            query.trim_start_matches('?').split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-        };
-        Wish {
-            workers: words("workers").and_then(|count| count.parse().ok()),
-            relaxed_simd: words("simd").map(|simd| simd != "plain"),
-            stream: words("stream").is_some(),
-        }
-    }
-
-    /// This wish, and `other` where it leaves something open.
-    pub fn or(self, other: Wish) -> Wish {
-        Wish {
-            workers: self.workers.or(other.workers),
-            relaxed_simd: self.relaxed_simd.or(other.relaxed_simd),
-            stream: self.stream || other.stream,
-        }
-    }
-}
-
-/// Can workers share memory? The server decides, by the headers of the page.
-pub fn can_share_memory() -> bool {
-    Reflect::get(&window(), &"crossOriginIsolated".into()).is_ok_and(|isolated| isolated.is_truthy())
 }
 
 #[derive(Default)]
@@ -152,11 +115,16 @@ impl Engine {
         self.stop();
         self.until(|engine| !engine.generating.get_untracked()).await;
         let answer = self.request(|id| Request::Load { id, source, workers: wish.workers }, files, |_| {}).await;
+        self.loaded(number, answer)
+    }
+
+    /// The end of loading `number`, unless another one has begun.
+    fn loaded(self, number: u32, answer: Result<Answer, Failure>) -> Result<ModelInfo, Failure> {
         let result = answer.and_then(|answer| match answer {
             Answer::Loaded(model) => Ok(model),
             Answer::Done(_) => Err(out_of_order()),
         });
-        if inner.loads.get() == number {
+        if self.inner.get_value().loads.get() == number {
             match &result {
                 Ok(model) => self.model.set(Some(model.clone())),
                 Err(failure) => self.failure.set(Some(failure.clone())),
@@ -166,11 +134,22 @@ impl Engine {
         result
     }
 
-    /// Writes a reply; `on_token` gets each piece of its text.
+    /// Reads a LoRA adapter beside the loaded model, under a name of its own.
+    pub async fn add_adapter(self, name: String, file: &File) -> Result<ModelInfo, Failure> {
+        self.free().await;
+        self.loading.set(Some(Loading::Starting));
+        self.failure.set(None);
+        let number = self.inner.get_value().loads.get();
+        let answer = self.request(|id| Request::AddAdapter { id, name }, std::slice::from_ref(file), |_| {}).await;
+        self.loaded(number, answer)
+    }
+
+    /// Writes a reply with one of the model's adapters or none; `on_token` gets each piece of its text.
     pub async fn generate(
         self,
         prompt: Prompt,
         options: Options,
+        adapter: Option<String>,
         on_token: impl FnMut(&str) + 'static,
     ) -> Result<Outcome, Failure> {
         self.idle().await;
@@ -178,7 +157,7 @@ impl Engine {
             return Err(Failure::new(ErrorKind::Busy, "another reply is being written; stop it first"));
         }
         self.generating.set(true);
-        let answer = self.request(|id| Request::Generate { id, prompt, options }, &[], on_token).await;
+        let answer = self.request(|id| Request::Generate { id, prompt, options, adapter }, &[], on_token).await;
         self.generating.set(false);
         self.wake();
         match answer? {

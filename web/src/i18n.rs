@@ -92,12 +92,20 @@ texts! {
     Unload: "Unload", "卸载";
     Retry: "Try again", "再试一次";
     CancelLoading: "Cancel", "取消";
-    OpenFile: "Choose a GGUF file", "选择 GGUF 文件";
-    DropHint: "or drop it here; of a split model, all parts at once", "或拖到这里；分成几部分的模型请一次选全";
+    OpenFile: "Choose GGUF files", "选择 GGUF 文件";
+    DropHint: "or drop them anywhere on the page: a folder made by “export web”, a GGUF file, or all parts of a split one at once", "或拖到页面任何地方：“export web”生成的文件夹、一个 GGUF 文件，或分卷模型的全部分卷";
     OpenUrl: "Open", "打开";
-    UrlLabel: "Address of a GGUF file", "GGUF 文件的网址";
+    UrlLabel: "Address of a GGUF file or of a folder with a manifest", "GGUF 文件的网址，或带清单的文件夹的网址";
     Downloading: "Downloading", "下载中";
     Reading: "Reading", "读取中";
+    Checking: "Verifying", "校验中";
+    OpenFolder: "Choose a folder", "选择文件夹";
+    Licence: "Licence", "许可";
+    Adapters: "Adapters", "适配器";
+    Adapter: "Adapter", "适配器";
+    NoAdapter: "None", "不使用";
+    AdapterHint: "An adapter is a small addition (LoRA) that changes how the model writes. Drop its GGUF file on the page; choose it beside a character. It takes effect from the next message on.", "适配器是改变模型文风的小附件（LoRA）。把它的 GGUF 文件拖到页面上，再在人物旁边选用，从下一条消息起生效。";
+    FromTheModel: "Its own characters", "自带的人物";
     Architecture: "Architecture", "结构";
     Parameters: "Parameters", "参数";
     Quantization: "Quantization", "量化";
@@ -235,7 +243,7 @@ texts! {
     AboutLimits: "The model is tiny. It knows its characters and little else, makes things up, and is no source of facts or advice.", "这个模型很小。它只熟悉自己的人物，别的懂得很少，会编造，不能当作事实或建议的来源。";
     AboutPrivacy: "Conversations, evaluation runs and votes are kept in this browser's storage and nowhere else.", "对话、评测结果和投票只保存在这个浏览器里，别处没有。";
     AboutLicence: "Program, texts, portraits and sample data: MIT or Apache-2.0, at your choice. Each model's licence stands on its card.", "程序、文字、头像和样例数据：MIT 或 Apache-2.0，任选其一。各模型的许可见其说明。";
-    AboutProgram: "For programs and tests, this page offers window.rolellm: ready, loadModel, generate, stop, scoreRougeL and scorePredictions.", "供程序和测试使用：本页提供 window.rolellm，含 ready、loadModel、generate、stop、scoreRougeL 和 scorePredictions。";
+    AboutProgram: "For programs and tests, this page offers window.rolellm: ready, loadModel, addAdapter, generate, stop, scoreRougeL and scorePredictions.", "供程序和测试使用：本页提供 window.rolellm，含 ready、loadModel、addAdapter、generate、stop、scoreRougeL 和 scorePredictions。";
 }
 
 /// The reader's language; all copies mean the same one.
@@ -316,6 +324,15 @@ pub fn failure(language: Language, failure: &Failure) -> String {
         ErrorKind::UnsupportedArchitecture => ("This kind of model is not known here.", "这里还不支持这种结构的模型。"),
         ErrorKind::UnusableModel => ("This model cannot be used.", "这个模型无法使用。"),
         ErrorKind::Download => ("The download failed.", "下载失败。"),
+        ErrorKind::BadFolder => ("This folder cannot be opened.", "这个文件夹打不开。"),
+        ErrorKind::Damaged => ("A file is damaged; the model was not loaded.", "有文件损坏，模型没有加载。"),
+        ErrorKind::AdapterAlone => (
+            "This is an adapter. Load the model that it was made for first.",
+            "这是一个适配器，请先加载它所适配的模型。",
+        ),
+        ErrorKind::WrongAdapter => {
+            ("This adapter was made for another model.", "这个适配器是为另一个模型制作的，不能用在当前模型上。")
+        }
         ErrorKind::NoRoom => ("There is no room for this model.", "放不下这个模型。"),
         ErrorKind::OutOfMemory => ("There is not enough memory.", "内存不够，请换一个小一些的模型。"),
         ErrorKind::PromptTooLong => ("This is too long.", "太长了，请写短一些。"),

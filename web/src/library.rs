@@ -4,34 +4,47 @@ use futures_channel::oneshot;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use roles::{Card, CardError, Role};
-use serde::{Deserialize, Serialize};
 
 use crate::{net, store};
 
 const FOLDER: &str = "data/roles";
 const STORE: &str = "cards";
 
+/// Who brought a character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The project.
+    Project,
+    /// The folder of the model that is in use, or was.
+    Model,
+    /// The reader, as a card.
+    Reader,
+}
+
 /// A role, and where it comes from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Character {
     /// The role.
     pub role: Role,
-    /// Did the reader bring it?
-    pub imported: bool,
+    /// From where.
+    pub origin: Origin,
 }
 
 impl Character {
-    /// Where its picture is; imported ones have none.
+    /// Where its picture is; only those of the project have one.
     pub fn portrait(&self) -> Option<String> {
-        (!self.imported).then(|| format!("{FOLDER}/{}/portrait.svg", self.role.id))
+        (self.origin == Origin::Project).then(|| format!("{FOLDER}/{}/portrait.svg", self.role.id))
     }
 }
 
 /// All characters; all copies mean the same ones.
 #[derive(Clone, Copy)]
 pub struct Library {
-    /// In the order of the project's index, then imported ones.
+    /// In the order of the project's index, then the model's, then imported ones.
     pub characters: RwSignal<Vec<Character>>,
+    shipped: StoredValue<Vec<Role>>,
+    of_model: StoredValue<Vec<Role>>,
+    imported: StoredValue<Vec<Role>>,
     /// Have those of the project arrived?
     pub complete: RwSignal<bool>,
     /// Why some of them did not.
@@ -41,9 +54,34 @@ pub struct Library {
 impl Library {
     /// A library that knows the imported characters only.
     pub fn start() -> Library {
-        let imported: Vec<Role> = store::get(STORE).unwrap_or_default();
-        let imported = imported.into_iter().map(|role| Character { role, imported: true }).collect();
-        Library { characters: RwSignal::new(imported), complete: RwSignal::new(false), failure: RwSignal::new(None) }
+        let library = Library {
+            characters: RwSignal::new(Vec::new()),
+            shipped: StoredValue::default(),
+            of_model: StoredValue::default(),
+            imported: StoredValue::new(store::get(STORE).unwrap_or_default()),
+            complete: RwSignal::new(false),
+            failure: RwSignal::new(None),
+        };
+        library.arrange();
+        library
+    }
+
+    /// Takes in the roles of a model's folder, in the place of those of another.
+    pub fn set_model_roles(self, roles: Vec<Role>) {
+        self.of_model.set_value(roles);
+        self.arrange();
+    }
+
+    /// A model's role takes the place of the project's of the same id, unless it is the same, which has a picture.
+    fn arrange(self) {
+        let (shipped, of_model) = (self.shipped.get_value(), self.of_model.get_value());
+        let own: Vec<Role> = of_model.into_iter().filter(|role| !shipped.contains(role)).collect();
+        let is_replaced = |role: &Role| own.iter().any(|other| other.id == role.id);
+        let shipped: Vec<Role> = shipped.into_iter().filter(|role| !is_replaced(role)).collect();
+        let all = [(shipped, Origin::Project), (own, Origin::Model), (self.imported.get_value(), Origin::Reader)];
+        let characters =
+            all.into_iter().flat_map(|(roles, origin)| roles.into_iter().map(move |role| Character { role, origin }));
+        self.characters.set(characters.collect());
     }
 
     /// Fetches the project's characters, all at once.
@@ -54,15 +92,13 @@ impl Library {
                 let mut shipped = Vec::new();
                 for role in coming {
                     match role.await {
-                        Ok(Ok(role)) => shipped.push(Character { role, imported: false }),
+                        Ok(Ok(role)) => shipped.push(role),
                         Ok(Err(error)) => self.failure.set(Some(error)),
                         Err(_) => {}
                     }
                 }
-                self.characters.update(|characters| {
-                    characters.retain(|character| character.imported);
-                    characters.splice(0..0, shipped);
-                });
+                self.shipped.set_value(shipped);
+                self.arrange();
             }
             Err(error) => self.failure.set(Some(error)),
         }
@@ -82,9 +118,9 @@ impl Library {
         let mut role = Card::read(bytes)?.role(user);
         // A name of its own, so that no card takes the place of a role of the project.
         role.id = format!("card-{}", role.id);
-        self.characters.update(|characters| {
-            characters.retain(|character| character.role.id != role.id);
-            characters.push(Character { role: role.clone(), imported: true });
+        self.imported.update_value(|imported| {
+            imported.retain(|other| other.id != role.id);
+            imported.push(role.clone());
         });
         self.save();
         Ok(role)
@@ -92,16 +128,13 @@ impl Library {
 
     /// Takes an imported character out again.
     pub fn remove(self, id: &str) {
-        self.characters
-            .update(|characters| characters.retain(|character| !character.imported || character.role.id != id));
+        self.imported.update_value(|imported| imported.retain(|role| role.id != id));
         self.save();
     }
 
     fn save(self) {
-        let imported: Vec<Role> = self.characters.with_untracked(|characters| {
-            characters.iter().filter(|character| character.imported).map(|character| character.role.clone()).collect()
-        });
-        store::set(STORE, &imported);
+        self.imported.with_value(|imported| store::set(STORE, imported));
+        self.arrange();
     }
 }
 

@@ -22,7 +22,8 @@ pub enum Route {
 impl Route {
     /// The view that a hash names; the gallery where it names none.
     pub fn from_hash(hash: &str) -> Route {
-        let mut parts = hash.trim_start_matches('#').trim_matches('/').splitn(2, '/');
+        let path = hash.trim_start_matches('#').split('?').next().unwrap_or_default();
+        let mut parts = path.trim_matches('/').splitn(2, '/');
         match (parts.next(), parts.next()) {
             (Some("chat"), Some(id)) => Route::Chat(decoded(id)),
             (Some("evaluate"), None) => Route::Evaluate,
@@ -49,6 +50,14 @@ impl Route {
     pub fn open(&self) {
         let _ = window().location().set_hash(&self.hash());
     }
+}
+
+/// The model that the address names, as in `#/chat?model=https://…`: its file, or its folder.
+pub fn model_in_address() -> Option<String> {
+    let hash = window().location().hash().unwrap_or_default();
+    let (_, query) = hash.split_once('?')?;
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("model="))?;
+    Some(decoded(value)).filter(|value| !value.trim().is_empty())
 }
 
 /// The view of the address, now and whenever it changes.

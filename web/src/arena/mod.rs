@@ -187,7 +187,7 @@ impl Arena {
 
     /// All answers of the first contestant, then all of the second: each model is loaded once.
     async fn answer(self, turn: u32) -> Result<(), Failure> {
-        let asker = Asker::new(self.engine, self.library);
+        let asker = Asker::new(self.engine, self.library, self.models);
         for side in 0..2 {
             let Some(bout) = self.bout.get_untracked() else { return Ok(()) };
             let contestant = &bout.contestants[side];

@@ -1,5 +1,6 @@
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
+use leptos::prelude::untrack;
 use protocol::{ErrorKind, Failure, Options, StopReason};
 use rolebench::Sample;
 use roles::{Examples, Message, Strategy};
@@ -8,7 +9,8 @@ use super::Answer;
 use crate::{
     chat,
     engine::Engine,
-    library::{Character, Library},
+    library::{Character, Library, Origin},
+    models::Models,
     net,
 };
 
@@ -19,13 +21,14 @@ pub const MAX_TOKENS: u32 = 200;
 pub struct Asker {
     engine: Engine,
     library: Library,
+    models: Models,
     examples: RefCell<HashMap<String, Rc<Examples>>>,
 }
 
 impl Asker {
     /// An asker that knows no dialogue yet.
-    pub fn new(engine: Engine, library: Library) -> Asker {
-        Asker { engine, library, examples: RefCell::default() }
+    pub fn new(engine: Engine, library: Library, models: Models) -> Asker {
+        Asker { engine, library, models, examples: RefCell::default() }
     }
 
     /// The answer to the question at `place`, at temperature 0; nothing if it was stopped.
@@ -45,10 +48,11 @@ impl Asker {
         let options =
             Options { temperature: Some(0.0), max_tokens: Some(MAX_TOKENS), seed: Some(0), ..Options::default() };
         let instructed = character.is_some();
+        let adapter = character.and_then(|character| untrack(|| self.models.adapter_for(&character.role.id)));
         // The reader may be chatting meanwhile.
         self.engine.free().await;
         let answer = Answer { place, text: None, prompt_tokens: 0, tokens: 0, dropped_messages: 0, instructed };
-        match self.engine.generate(chat::prompt(messages), options, |_| {}).await {
+        match self.engine.generate(chat::prompt(messages), options, adapter, |_| {}).await {
             Ok(outcome) if outcome.stop == StopReason::Cancelled => Ok(None),
             Ok(outcome) => Ok(Some(Answer {
                 text: Some(outcome.text.trim().to_string()),
@@ -64,13 +68,13 @@ impl Asker {
         }
     }
 
-    /// A role's dialogue, fetched when it is first needed; roles of the reader have none.
+    /// A role's dialogue, fetched when it is first needed; only those of the project have one.
     async fn examples(&self, strategy: Strategy, character: &Character) -> Result<Rc<Examples>, Failure> {
         let id = &character.role.id;
         if let Some(known) = self.examples.borrow().get(id) {
             return Ok(known.clone());
         }
-        if !strategy.needs_examples() || character.imported {
+        if !strategy.needs_examples() || character.origin != Origin::Project {
             return Ok(Rc::default());
         }
         let path = format!("data/roles/{id}/dialogue.jsonl");

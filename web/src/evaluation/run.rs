@@ -111,7 +111,7 @@ impl Evaluation {
         self.show(Arc::new(sheet.clone()));
         self.activity.set(Activity::Asking);
         self.mark(turn).await?;
-        let asker = Asker::new(self.engine, self.library);
+        let asker = Asker::new(self.engine, self.library, self.models);
         for (number, &place) in run.places.iter().enumerate() {
             let Some(sample) = sheet.test.get(place).cloned() else { continue };
             if sheet.costs.contains_key(&place) {

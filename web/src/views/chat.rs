@@ -98,6 +98,7 @@ fn Conversation(chat: Chat, character: Character) -> impl IntoView {
                     <h1>{name.clone()}</h1>
                     <p>{role.tagline.clone()}</p>
                 </div>
+                <AdapterChoice role=role.id.clone() />
                 <History chat />
                 <SettingsButton />
                 <button
@@ -149,6 +150,37 @@ fn Conversation(chat: Chat, character: Character) -> impl IntoView {
             </button>
             <Composer chat ask />
         </section>
+    }
+}
+
+/// With which of the model's adapters the next message is answered, where there are any.
+#[component]
+fn AdapterChoice(role: String) -> impl IntoView {
+    let app = app();
+    let i18n = app.i18n;
+    let role = StoredValue::new(role);
+    let adapters =
+        Memo::new(move |_| app.engine.model.with(|model| model.as_ref().map(|model| model.adapters.clone())));
+    let adapters = move || adapters.get().unwrap_or_default();
+    let current = Memo::new(move |_| app.models.adapter_for(&role.get_value()).unwrap_or_default());
+    let choose = move |event| {
+        let name = event_target_value(&event);
+        app.models.choose_adapter(&role.get_value(), Some(name).filter(|name| !name.is_empty()));
+    };
+    let option = move |name: String, label: AnyView| {
+        let value = name.clone();
+        view! { <option value=value selected=move || current.get() == name>{label}</option> }
+    };
+    view! {
+        <Show when=move || !adapters().is_empty()>
+            <label class="adapter" title=i18n.t(Text::AdapterHint)>
+                <span>{i18n.t(Text::Adapter)}</span>
+                <select data-testid="adapter-select" on:change=choose>
+                    {option(String::new(), i18n.t(Text::NoAdapter).into_any())}
+                    {move || adapters().into_iter().map(|name| option(name.clone(), name.into_any())).collect_view()}
+                </select>
+            </label>
+        </Show>
     }
 }
 

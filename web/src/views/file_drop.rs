@@ -25,6 +25,8 @@ pub fn FileDrop(
     };
     let dropped = move |event: ev::DragEvent| {
         event.prevent_default();
+        // It is no model for the page.
+        event.stop_propagation();
         over.set(false);
         if let Some(file) = event.data_transfer().and_then(|data| data.files()).and_then(|files| files.get(0)) {
             take.run(file);

@@ -9,7 +9,7 @@ use super::portrait::{Portrait, accent};
 use crate::{
     app::app,
     i18n::{self, Text, html_lang},
-    library::Character,
+    library::{Character, Origin},
     route::Route,
 };
 
@@ -82,8 +82,7 @@ fn CharacterCard(character: Character) -> impl IntoView {
                 <span class="name">{role.name.clone()}</span>
                 <span class="tagline">{role.tagline.clone()}</span>
             </a>
-            {character
-                .imported
+            {(character.origin == Origin::Reader)
                 .then(|| {
                     view! {
                         <button

@@ -79,6 +79,7 @@ pub fn progress_words(i18n: crate::i18n::I18n, loading: Loading) -> String {
         Loading::Bytes { phase, done, total } => {
             let phase = match phase {
                 Phase::Download => Text::Downloading,
+                Phase::Check => Text::Checking,
                 Phase::Read => Text::Reading,
             };
             let phase = i18n.t(phase)();

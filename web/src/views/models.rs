@@ -1,16 +1,19 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use protocol::{ErrorKind, ModelInfo};
-use roles::Language;
+use roles::{Language, Role};
 use wasm_bindgen::JsCast;
-use web_sys::{DragEvent, File, FileList, HtmlInputElement};
+use web_sys::HtmlInputElement;
 
 use super::header::progress_words;
 use crate::{
     app::{App, app},
+    dropped,
     engine::{self, Loading, Wish},
-    i18n::{self, Text},
+    i18n::{self, Text, html_lang},
+    markdown,
     models::{Chosen, Entry},
+    route::Route,
 };
 
 /// The model in use, those that come with the page, and the reader's own.
@@ -19,11 +22,6 @@ pub fn ModelsView() -> impl IntoView {
     let app = app();
     let i18n = app.i18n;
     let over = RwSignal::new(false);
-    let dropped = move |event: DragEvent| {
-        event.prevent_default();
-        over.set(false);
-        open(app, event.data_transfer().and_then(|data| data.files()));
-    };
     let catalog = move || app.models.catalog.get().models;
     view! {
         <div
@@ -34,7 +32,7 @@ pub fn ModelsView() -> impl IntoView {
                 over.set(true);
             }
             on:dragleave=move |_| over.set(false)
-            on:drop=dropped
+            on:drop=move |_| over.set(false)
         >
             <h1>{i18n.t(Text::ModelsTitle)}</h1>
             <p class="lead">{i18n.t(Text::ModelsLead)}</p>
@@ -55,12 +53,6 @@ pub fn ModelsView() -> impl IntoView {
             <OwnModel />
         </div>
     }
-}
-
-fn open(app: App, list: Option<FileList>) {
-    let Some(list) = list.filter(|list| list.length() > 0) else { return };
-    let files: Vec<File> = (0..list.length()).filter_map(|index| list.get(index)).collect();
-    spawn_local(async move { drop(app.models.open(&files, Wish::default()).await) });
 }
 
 fn load(app: App, chosen: Chosen) {
@@ -112,6 +104,11 @@ fn InUse(model: ModelInfo) -> impl IntoView {
     let app = app();
     let i18n = app.i18n;
     let ModelInfo { context, weight_bytes, cache_bytes, load_ms, .. } = model;
+    let folder = app.models.folder.get();
+    let (licence, card, roles) =
+        folder.map(|folder| (folder.manifest.licence, folder.card, folder.roles)).unwrap_or_else(|| {
+            (app.models.in_use().map(|entry| entry.licence).unwrap_or_default(), String::new(), Vec::new())
+        });
     let fact = move |text: Text, value: String| view! { <dt>{i18n.t(text)}</dt><dd>{value}</dd> };
     view! {
         <section class="in-use" data-testid="model-info">
@@ -129,7 +126,35 @@ fn InUse(model: ModelInfo) -> impl IntoView {
                 <dt>{i18n.t(Text::Workers)}</dt>
                 <dd data-testid="model-workers">{model.workers}</dd>
                 {fact(Text::LoadTime, format!("{load_ms:.0} ms"))}
+                {(!licence.is_empty()).then(|| fact(Text::Licence, licence))}
+                {(!model.adapters.is_empty())
+                    .then(|| {
+                        view! {
+                            <dt>{i18n.t(Text::Adapters)}</dt>
+                            <dd data-testid="model-adapters">{model.adapters.join(", ")}</dd>
+                        }
+                    })}
             </dl>
+            {(!roles.is_empty())
+                .then(|| {
+                    let link = |role: Role| {
+                        view! { <a class="chip" href=Route::Chat(role.id).hash() lang=html_lang(role.language)>{role.name}</a> }
+                    };
+                    view! {
+                        <p class="label">{i18n.t(Text::FromTheModel)}</p>
+                        <div class="row own-roles" data-testid="model-roles">{roles.into_iter().map(link).collect_view()}</div>
+                    }
+                })}
+            {(!card.is_empty())
+                .then(|| {
+                    view! {
+                        <details class="model-card" data-testid="model-card">
+                            <summary>{i18n.t(Text::ModelCard)}</summary>
+                            <div class="words">{markdown::render(&card)}</div>
+                        </details>
+                    }
+                })}
+            <p class="hint">{i18n.t(Text::AdapterHint)}</p>
             <p class="hint" data-testid="one-worker" hidden=engine::can_share_memory()>{i18n.t(Text::OneWorker)}</p>
             <button class="button small" data-testid="model-unload" on:click=move |_| app.engine.unload()>
                 {i18n.t(Text::Unload)}
@@ -179,7 +204,8 @@ fn OwnModel() -> impl IntoView {
     let url = RwSignal::new(String::new());
     let take = move |event: leptos::ev::Event| {
         let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else { return };
-        open(app, input.files());
+        let files = dropped::of_list(input.files().as_ref());
+        spawn_local(async move { app.take(&files).await });
         // The same file may be chosen again after it was mended.
         input.set_value("");
     };
@@ -197,6 +223,10 @@ fn OwnModel() -> impl IntoView {
                 <label class="button">
                     {i18n.t(Text::OpenFile)} <input type="file" accept=".gguf" multiple data-testid="model-file" on:change=take />
                 </label>
+                <label class="button">
+                    {i18n.t(Text::OpenFolder)}
+                    <input type="file" prop:webkitdirectory=true data-testid="model-folder" on:change=take />
+                </label>
                 <span class="hint">{i18n.t(Text::DropHint)}</span>
             </div>
             <form class="row" on:submit=fetch>
@@ -205,7 +235,7 @@ fn OwnModel() -> impl IntoView {
                     inputmode="url"
                     data-testid="model-url"
                     aria-label=i18n.t(Text::UrlLabel)
-                    placeholder="https://… .gguf"
+                    placeholder="https://…/model.gguf, https://…/folder/"
                     prop:value=move || url.get()
                     on:input=move |event| url.set(event_target_value(&event))
                 />

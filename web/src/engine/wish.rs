@@ -1,0 +1,44 @@
+use js_sys::Reflect;
+use leptos::prelude::window;
+use serde::Deserialize;
+
+/// How the engine is to work; it chooses what is left open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Wish {
+    /// Workers that share the arithmetic.
+    pub workers: Option<u32>,
+    /// `false` forgoes relaxed SIMD even where the browser has it; left open, the build that runs stays.
+    pub relaxed_simd: Option<bool>,
+    /// Read an address piece by piece and keep no copy.
+    pub stream: bool,
+}
+
+impl Wish {
+    /// What the page's address asks for, as in `?workers=1&simd=plain`; for tests and measurements.
+    pub fn of_address() -> Wish {
+        let query = window().location().search().unwrap_or_default();
+        let words = |name: &str| {
+            query.trim_start_matches('?').split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        };
+        Wish {
+            workers: words("workers").and_then(|count| count.parse().ok()),
+            relaxed_simd: words("simd").map(|simd| simd != "plain"),
+            stream: words("stream").is_some(),
+        }
+    }
+
+    /// This wish, and `other` where it leaves something open.
+    pub fn or(self, other: Wish) -> Wish {
+        Wish {
+            workers: self.workers.or(other.workers),
+            relaxed_simd: self.relaxed_simd.or(other.relaxed_simd),
+            stream: self.stream || other.stream,
+        }
+    }
+}
+
+/// Can workers share memory? The server decides, by the headers of the page.
+pub fn can_share_memory() -> bool {
+    Reflect::get(&window(), &"crossOriginIsolated".into()).is_ok_and(|isolated| isolated.is_truthy())
+}
