@@ -213,7 +213,7 @@ fn shipped() -> Result<Vec<u8>> {
 }
 
 /// Puts files into `given.files` for the page's scripts.
-async fn give(browser: &Browser, files: &[PathBuf]) -> Result<()> {
+pub async fn give(browser: &Browser, files: &[PathBuf]) -> Result<()> {
     let body = "const given = document.createElement('input');
         Object.assign(given, {type: 'file', multiple: true, id: 'given'}); document.body.append(given)";
     browser.script(body, vec![]).await?;
@@ -223,11 +223,12 @@ async fn give(browser: &Browser, files: &[PathBuf]) -> Result<()> {
 }
 
 /// Loads what a piece of script names.
-async fn load(browser: &Browser, source: &str, options: Value) -> Result<Value> {
+pub async fn load(browser: &Browser, source: &str, options: Value) -> Result<Value> {
     browser.script(&format!("return await window.rolellm.loadModel({source}, args[0])"), vec![options]).await
 }
 
-async fn load_shipped(browser: &Browser, options: Value) -> Result<Value> {
+/// Loads the model that the page starts with.
+pub async fn load_shipped(browser: &Browser, options: Value) -> Result<Value> {
     let body = "const shipped = await (await fetch('models/catalog.json')).json();
         const file = shipped.models.find(model => model.id === shipped.default).file;
         return await window.rolellm.loadModel('models/' + file, args[0])";

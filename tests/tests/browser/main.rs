@@ -2,6 +2,8 @@
 
 mod engine;
 mod evaluate;
+mod exported;
+mod folder;
 mod server;
 mod visit;
 
@@ -137,6 +139,31 @@ fn a_model_is_read_by_ranges() {
 #[test]
 fn a_split_model_opens_by_its_files_and_by_one_address() {
     in_browser(1280, engine::split);
+}
+
+#[test]
+fn a_folder_opens_by_address_and_its_adapters_write_as_natively() {
+    in_browser(1280, folder::by_address);
+}
+
+#[test]
+fn a_folder_is_picked_and_parts_are_dropped() {
+    in_browser(1280, folder::by_hand);
+}
+
+#[test]
+fn an_adapter_is_dropped_on_a_model_and_refused_by_another() {
+    in_browser(1280, folder::adapter_file);
+}
+
+#[test]
+fn a_damaged_chunk_is_named_or_fetched_again() {
+    in_browser(1280, folder::damaged);
+}
+
+#[test]
+fn a_folder_whose_download_broke_off_goes_on() {
+    in_browser(1280, folder::broken_off);
 }
 
 #[test]

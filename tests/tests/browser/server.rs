@@ -16,13 +16,13 @@ pub enum Manner {
     Ranges,
     /// It sends the whole file, whatever range was asked for.
     Whole,
-    /// As `Ranges`, but the first whole answer ends in the middle.
+    /// As `Ranges`, but the first whole answer of a model ends in the middle.
     BreaksOff,
     /// It sends the first bytes and then nothing more.
     Stalls,
 }
 
-/// A server of one file, at any path.
+/// A server of files.
 pub struct Server {
     /// Its address, with a slash at the end.
     pub address: String,
@@ -74,10 +74,12 @@ fn answer(
         return Ok(write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n{cors}\r\n")?);
     };
     let range = headers.iter().find_map(|line| byte_range(line, file.len())).filter(|_| manner != Manner::Whole);
+    let is_model = path.ends_with(".gguf");
     let is_first = {
         let mut log = log.lock().expect("no thread panics with the log");
         log.push(Asked { path, range: range.clone() });
-        log.iter().filter(|asked| asked.range.is_none()).count() == 1
+        let whole = log.iter().filter(|asked| asked.range.is_none() && asked.path.ends_with(".gguf"));
+        is_model && whole.count() == 1
     };
     let (status, body) = match range {
         Some(range) => ("206 Partial Content", &file[range]),
