@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use decoder::{Gguf, load_threaded_with_adapters};
+use decoder::{Gguf, load_threaded_with_adapters, part_paths};
 use generate::{Generator, Outline};
 
 use crate::arguments::Arguments;
@@ -48,24 +48,13 @@ pub fn open(file: &Path, arguments: &Arguments) -> Result<Generator> {
     Ok(generator)
 }
 
-/// `name-00002-of-00003.gguf` is one of three files; any other name is a file of its own.
+/// The files of a model; a missing one is named.
 fn parts(file: &Path) -> Result<Vec<PathBuf>> {
-    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let Some((stem, count)) = split_name(name) else { return Ok(vec![file.to_owned()]) };
-    let part = |number: u32| file.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"));
-    let parts: Vec<PathBuf> = (1..=count).map(part).collect();
-    match parts.iter().find(|part| !part.exists()) {
-        Some(missing) => bail!("{} is one of {count} files, and {} is missing", file.display(), missing.display()),
+    let parts = part_paths(file);
+    match parts.iter().find(|part| parts.len() > 1 && !part.exists()) {
+        Some(missing) => {
+            bail!("{} is one of {} files, and {} is missing", file.display(), parts.len(), missing.display())
+        }
         None => Ok(parts),
     }
-}
-
-fn split_name(name: &str) -> Option<(&str, u32)> {
-    let (rest, count) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
-    let (stem, number) = rest.rsplit_once('-')?;
-    let is_number = |digits: &str| digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(number) || !is_number(count) {
-        return None;
-    }
-    count.parse().ok().filter(|&count| count > 0).map(|count| (stem, count))
 }

@@ -91,6 +91,14 @@ pub enum CheckpointError {
         /// All names.
         known: String,
     },
+    /// A GGUF that is no base.
+    #[error("{source}: {path}")]
+    Gguf {
+        /// What stands in the way.
+        source: decoder::LoadError,
+        /// The file, of a split model the one that was named.
+        path: PathBuf,
+    },
     /// A tokenizer that GGUF has no name for.
     #[error("this tokenizer cannot be used: {reason}: {path}")]
     Tokenizer {
@@ -110,6 +118,11 @@ impl CheckpointError {
     pub(crate) fn json(path: &Path) -> impl FnOnce(serde_json::Error) -> Self + use<> {
         let path = path.to_path_buf();
         move |source| Self::Json { source, path }
+    }
+
+    pub(crate) fn gguf(path: &Path) -> impl FnOnce(decoder::LoadError) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| Self::Gguf { source, path }
     }
 
     pub(crate) fn damaged<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Self + use<E> {

@@ -1,9 +1,11 @@
-//! Hugging Face and PEFT folders: shapes, weights, adapters, vocabularies. Knows files; never kernels, gradients or prompts.
+//! Bases and adapters on disk, as Hugging Face and PEFT folders or GGUF: shapes, weights, vocabularies. Knows files; never gradients or prompts.
 
 mod adapter;
 mod atomic;
+mod base;
 mod config;
 mod error;
+mod gguf;
 mod sentencepiece;
 mod shape;
 mod tensors;
@@ -12,6 +14,7 @@ mod weights;
 
 pub use adapter::{Adapter, AdapterConfig, AdapterMatrix, Targets};
 pub use atomic::{write_atomically, write_json};
+pub use base::Base;
 pub use config::read_shape;
 pub use error::CheckpointError;
 pub use shape::{Family, Rotary, RotaryLayout, RotaryScaling, Shape};

@@ -58,7 +58,7 @@ pub enum RotaryLayout {
 }
 
 /// How positions beyond the trained ones are brought within.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RotaryScaling {
     /// Positions as they are.
     None,
@@ -85,10 +85,12 @@ pub enum RotaryScaling {
         /// Context before scaling, in tokens.
         original: usize,
     },
+    /// The frequency of each pair is divided by its own factor: what a GGUF keeps of [`RotaryScaling::Llama3`].
+    Factors(Vec<f64>),
 }
 
 /// The rotary embedding of positions.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rotary {
     /// How many leading elements of a head are rotated.
     pub width: usize,
@@ -101,28 +103,32 @@ pub struct Rotary {
 }
 
 impl Rotary {
-    /// What [`RotaryScaling::Llama3`] divides the frequency of each pair by; 1 in the others.
-    pub fn factors(&self) -> Vec<f64> {
-        let RotaryScaling::Llama3 { factor, low, high, original } = self.scaling else {
-            return vec![1.0; self.width / 2];
+    /// What the frequency of each pair is divided by, where that is one factor for each.
+    pub fn factors(&self) -> Option<Vec<f64>> {
+        let (factor, low, high, original) = match &self.scaling {
+            RotaryScaling::Llama3 { factor, low, high, original } => (*factor, *low, *high, *original),
+            RotaryScaling::Factors(factors) => return Some(factors.clone()),
+            _ => return None,
         };
         let divisor = |pair| {
             let turns = original as f64 * self.plain(pair) / std::f64::consts::TAU;
             let keep = ((turns - low) / (high - low)).clamp(0.0, 1.0);
             1.0 / ((1.0 - keep) / factor + keep)
         };
-        (0..self.width / 2).map(divisor).collect()
+        Some((0..self.width / 2).map(divisor).collect())
     }
 
     /// Radians per position of each pair, and the factor of cosines and sines.
     pub fn frequencies(&self) -> (Vec<f64>, f64) {
         let pairs = 0..self.width / 2;
+        if let Some(factors) = self.factors() {
+            return (pairs.zip(factors).map(|(p, factor)| self.plain(p) / factor).collect(), 1.0);
+        }
         match self.scaling {
-            RotaryScaling::None => (pairs.map(|p| self.plain(p)).collect(), 1.0),
-            RotaryScaling::Linear { factor } => (pairs.map(|p| self.plain(p) / factor).collect(), 1.0),
-            RotaryScaling::Llama3 { .. } => {
-                (pairs.zip(self.factors()).map(|(p, factor)| self.plain(p) / factor).collect(), 1.0)
+            RotaryScaling::None | RotaryScaling::Llama3 { .. } | RotaryScaling::Factors(_) => {
+                (pairs.map(|p| self.plain(p)).collect(), 1.0)
             }
+            RotaryScaling::Linear { factor } => (pairs.map(|p| self.plain(p) / factor).collect(), 1.0),
             RotaryScaling::Yarn { factor, original } => {
                 // Rotations that turn 32 times within the original context are kept, those below one turn stretched.
                 let width = self.width as f64;

@@ -147,6 +147,18 @@ impl Shape {
         all
     }
 
+    /// Of a tensor whose rows GGUF has in another order, the number of its heads. transformers rotates a head's first half
+    /// against its second, GGUF's `llama` neighbours: rows i and i + half of a head become rows 2 i and 2 i + 1. The other
+    /// families rotate alike in both.
+    pub fn reordered_heads(&self, part: Part) -> Option<usize> {
+        let heads = match part {
+            Part::Query | Part::QueryBias => self.num_attention_heads,
+            Part::Key | Part::KeyBias => self.num_key_value_heads,
+            _ => return None,
+        };
+        (self.family == Family::Llama).then_some(heads)
+    }
+
     /// The shape of a part of a block; `None` where the family has no such part.
     fn part_shape(&self, part: Part) -> Option<Vec<usize>> {
         let (hidden, inner) = (self.hidden_size, self.intermediate_size);

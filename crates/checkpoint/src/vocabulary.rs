@@ -2,6 +2,7 @@
 
 use crate::{CheckpointError, Family, sentencepiece};
 use candle_core::quantized::gguf_file::Value;
+use decoder::Gguf;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -30,20 +31,18 @@ const BYTE: i32 = 6;
 const CHATGLM_SPECIAL: [&str; 9] =
     ["[MASK]", "[gMASK]", "[sMASK]", "sop", "eop", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"];
 
+/// What GGUF puts before the keys of a vocabulary.
+const PREFIX: &str = "tokenizer.ggml.";
+const TEMPLATE_KEY: &str = "tokenizer.chat_template";
+
 /// A score that no merge beats; for tokens that no merge makes.
 const LAST_SCORE: f32 = -1e6;
 
-/// A vocabulary: byte-level BPE, or SentencePiece.
+/// A vocabulary, byte-level BPE or SentencePiece, and the chat template that goes with it.
 #[derive(Debug)]
 pub struct Vocabulary {
-    tokens: Vec<String>,
-    types: Vec<i32>,
-    scheme: Scheme,
-    bos: Option<u32>,
-    eos: Option<u32>,
-    unknown: Option<u32>,
-    pad: Option<u32>,
-    add_bos: bool,
+    /// The keys of a GGUF header, but for the chat template.
+    metadata: Vec<(String, Value)>,
     chat_template: Option<String>,
 }
 
@@ -192,21 +191,51 @@ impl Vocabulary {
             }
         };
         let is_pieces = matches!(scheme, Scheme::Pieces { .. });
-        Ok(Vocabulary {
-            bos: id_of(&settings.bos_token)?,
-            eos: id_of(&settings.eos_token)?,
-            unknown: id_of(&settings.unk_token)?,
-            pad: id_of(&settings.pad_token)?,
-            add_bos: match family {
-                // Their templates and prompts begin with [gMASK].
-                Family::ChatGlm | Family::Glm | Family::Glm4 => false,
-                _ => settings.add_bos_token.or(starts_with_bos).unwrap_or(is_pieces),
-            },
-            chat_template: read_template(folder, settings.chat_template),
-            scheme,
-            types,
-            tokens,
-        })
+        let add_bos = match family {
+            // Their templates and prompts begin with [gMASK].
+            Family::ChatGlm | Family::Glm | Family::Glm4 => false,
+            _ => settings.add_bos_token.or(starts_with_bos).unwrap_or(is_pieces),
+        };
+        let special = [
+            ("bos_token_id", id_of(&settings.bos_token)?),
+            ("eos_token_id", id_of(&settings.eos_token)?),
+            ("unknown_token_id", id_of(&settings.unk_token)?),
+            ("padding_token_id", id_of(&settings.pad_token)?),
+        ];
+        let strings = |texts: Vec<String>| Value::Array(texts.into_iter().map(Value::String).collect());
+        let mut metadata = vec![
+            ("token_type", Value::Array(types.into_iter().map(Value::I32).collect())),
+            ("add_bos_token", Value::Bool(add_bos)),
+            ("tokens", strings(tokens)),
+        ];
+        match scheme {
+            Scheme::Bytes { merges, pre } => metadata.extend([
+                ("model", Value::String("gpt2".into())),
+                ("pre", Value::String(pre.into())),
+                ("merges", strings(merges)),
+            ]),
+            Scheme::Pieces { scores, adds_space } => metadata.extend([
+                ("model", Value::String("llama".into())),
+                ("pre", Value::String("default".into())),
+                ("scores", Value::Array(scores.into_iter().map(Value::F32).collect())),
+                ("add_space_prefix", Value::Bool(adds_space)),
+            ]),
+        }
+        metadata.extend(special.into_iter().filter_map(|(key, id)| Some((key, Value::U32(id?)))));
+        metadata.sort_by_key(|(key, _)| *key);
+        let metadata = metadata.into_iter().map(|(key, value)| (format!("{PREFIX}{key}"), value)).collect();
+        Ok(Vocabulary { metadata, chat_template: read_template(folder, settings.chat_template) })
+    }
+
+    /// The vocabulary of a GGUF: its keys as they are.
+    pub(crate) fn of_gguf(gguf: &Gguf) -> Vocabulary {
+        let keys = gguf.metadata().iter().filter(|(key, _)| key.starts_with(PREFIX));
+        let metadata = keys.map(|(key, value)| (key.clone(), typed(value))).collect();
+        let template = match gguf.metadata().get(TEMPLATE_KEY) {
+            Some(decoder::Value::String(text)) => Some(text.clone()),
+            _ => None,
+        };
+        Vocabulary { metadata, chat_template: template }
     }
 
     /// The chat template.
@@ -223,38 +252,23 @@ impl Vocabulary {
 
     /// The keys and values for a GGUF header.
     pub fn metadata(&self) -> Vec<(String, Value)> {
-        let strings = |texts: &[String]| Value::Array(texts.iter().cloned().map(Value::String).collect());
-        let mut metadata = vec![
-            ("tokens", strings(&self.tokens)),
-            ("token_type", Value::Array(self.types.iter().map(|&kind| Value::I32(kind)).collect())),
-            ("add_bos_token", Value::Bool(self.add_bos)),
-        ];
-        match &self.scheme {
-            Scheme::Bytes { merges, pre } => metadata.extend([
-                ("model", Value::String("gpt2".into())),
-                ("pre", Value::String((*pre).into())),
-                ("merges", strings(merges)),
-            ]),
-            Scheme::Pieces { scores, adds_space } => metadata.extend([
-                ("model", Value::String("llama".into())),
-                ("pre", Value::String("default".into())),
-                ("scores", Value::Array(scores.iter().map(|&score| Value::F32(score)).collect())),
-                ("add_space_prefix", Value::Bool(*adds_space)),
-            ]),
-        }
-        let special = [
-            ("bos_token_id", self.bos),
-            ("eos_token_id", self.eos),
-            ("unknown_token_id", self.unknown),
-            ("padding_token_id", self.pad),
-        ];
-        metadata.extend(special.into_iter().filter_map(|(key, id)| Some((key, Value::U32(id?)))));
-        let mut metadata: Vec<(String, Value)> =
-            metadata.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect();
-        if let Some(template) = &self.chat_template {
-            metadata.push(("tokenizer.chat_template".into(), Value::String(template.clone())));
-        }
-        metadata
+        let template = self.chat_template.as_ref().map(|text| (TEMPLATE_KEY.to_owned(), Value::String(text.clone())));
+        self.metadata.iter().cloned().chain(template).collect()
+    }
+}
+
+/// A value of a header in the type that llama.cpp writes it in.
+fn typed(value: &decoder::Value) -> Value {
+    use decoder::{Array, Value as Read};
+    match value {
+        Read::Int(number) => u32::try_from(*number).map_or(Value::I64(*number as i64), Value::U32),
+        Read::Float(number) => Value::F32(*number as f32),
+        Read::Bool(flag) => Value::Bool(*flag),
+        Read::String(text) => Value::String(text.clone()),
+        Read::Array(Array::Bytes(bytes)) => Value::Array(bytes.iter().copied().map(Value::U8).collect()),
+        Read::Array(Array::Ints(ints)) => Value::Array(ints.iter().map(|&int| Value::I32(int as i32)).collect()),
+        Read::Array(Array::Floats(floats)) => Value::Array(floats.iter().copied().map(Value::F32).collect()),
+        Read::Array(Array::Strings(texts)) => Value::Array(texts.iter().cloned().map(Value::String).collect()),
     }
 }
 

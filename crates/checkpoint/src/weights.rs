@@ -1,14 +1,21 @@
+use crate::gguf::GgufBase;
 use crate::{CheckpointError, TensorSpec};
 use candle_core::{DType, Device, Tensor, safetensors::MmapedSafetensors};
 use safetensors::tensor::TensorView;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// The weights of a folder, in one file or several. They stay on the disk until they are asked for.
+/// The weights of a base, in one file or several. They stay on the disk until they are asked for.
 pub struct Weights {
-    folder: PathBuf,
-    files: MmapedSafetensors,
+    path: PathBuf,
+    files: Files,
+}
+
+enum Files {
+    Safetensors(MmapedSafetensors),
+    Gguf(Arc<GgufBase>),
 }
 
 #[derive(Deserialize)]
@@ -37,49 +44,53 @@ impl Weights {
         }
         // SAFETY: the files are mapped read-only; a writer that truncates one meanwhile ends this program, nothing else.
         let files = unsafe { MmapedSafetensors::multi(&paths) }.map_err(CheckpointError::damaged(folder))?;
-        Ok(Weights { folder: folder.to_owned(), files })
+        Ok(Weights { path: folder.to_owned(), files: Files::Safetensors(files) })
     }
 
-    /// The folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub(crate) fn of_gguf(gguf: Arc<GgufBase>) -> Weights {
+        Weights { path: gguf.path.clone(), files: Files::Gguf(gguf) }
     }
 
-    /// A tensor as it is stored, if its shape is the one wanted.
+    /// A tensor as it is stored, quantized ones as f32, if its shape is the one wanted.
     pub fn stored(&self, spec: &TensorSpec) -> Result<Tensor, CheckpointError> {
-        self.view(spec)?;
-        self.files.load(&spec.name, &Device::Cpu).map_err(CheckpointError::damaged(&self.folder))
+        match &self.files {
+            Files::Safetensors(files) => {
+                self.view(files, spec)?;
+                files.load(&spec.name, &Device::Cpu)
+            }
+            Files::Gguf(gguf) => Tensor::from_vec(gguf.values(spec)?, spec.shape.as_slice(), &Device::Cpu),
+        }
+        .map_err(CheckpointError::damaged(&self.path))
     }
 
-    /// The type in which a tensor is stored, if its shape is the one wanted.
+    /// The type of [`Self::stored`], if the tensor's shape is the one wanted.
     pub fn dtype(&self, spec: &TensorSpec) -> Result<DType, CheckpointError> {
-        self.view(spec)?.dtype().try_into().map_err(CheckpointError::damaged(&self.folder))
+        match &self.files {
+            Files::Safetensors(files) => {
+                self.view(files, spec)?.dtype().try_into().map_err(CheckpointError::damaged(&self.path))
+            }
+            Files::Gguf(_) => Ok(DType::F32),
+        }
     }
 
-    fn view(&self, spec: &TensorSpec) -> Result<TensorView<'_>, CheckpointError> {
-        let view = self
-            .files
+    fn view<'a>(&self, files: &'a MmapedSafetensors, spec: &TensorSpec) -> Result<TensorView<'a>, CheckpointError> {
+        let view = files
             .get(&spec.name)
-            .map_err(|_| CheckpointError::Missing { name: spec.name.clone(), path: self.folder.clone() })?;
+            .map_err(|_| CheckpointError::Missing { name: spec.name.clone(), path: self.path.clone() })?;
         if view.shape() != spec.shape {
             return Err(CheckpointError::Shape {
                 name: spec.name.clone(),
                 found: view.shape().to_vec(),
                 wanted: spec.shape.clone(),
-                path: self.folder.clone(),
+                path: self.path.clone(),
             });
         }
         Ok(view)
     }
 
-    /// A tensor as f32, if its shape is the one wanted.
-    pub fn tensor(&self, spec: &TensorSpec) -> Result<Tensor, CheckpointError> {
-        self.stored(spec)?.to_dtype(DType::F32).map_err(CheckpointError::damaged(&self.folder))
-    }
-
-    /// The values of a tensor, by rows.
+    /// The values of a tensor as f32, by rows, if its shape is the one wanted.
     pub fn values(&self, spec: &TensorSpec) -> Result<Vec<f32>, CheckpointError> {
-        let values = self.tensor(spec)?.flatten_all().and_then(|tensor| tensor.to_vec1());
-        values.map_err(CheckpointError::damaged(&self.folder))
+        let values = self.stored(spec)?.to_dtype(DType::F32).and_then(|tensor| tensor.flatten_all()?.to_vec1());
+        values.map_err(CheckpointError::damaged(&self.path))
     }
 }

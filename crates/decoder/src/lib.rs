@@ -32,13 +32,14 @@ mod session;
 mod tensor_type;
 #[cfg(not(target_arch = "wasm32"))]
 mod threads;
+mod values;
 mod weights;
 
 pub use comm::{Alone, Comm, Disconnected, Shard};
 pub use config::{Config, RopeScaling, SUPPORTED_ARCHITECTURES};
 pub use cpu::{CacheType, Cpu};
 pub use error::{ForwardError, LoadError};
-pub use gguf::{Array, Gguf, TensorInfo, Value};
+pub use gguf::{Array, Gguf, TensorInfo, Value, part_paths};
 pub use loader::{Loader, Progress};
 pub use meeting::comm_words;
 pub use session::{Session, serve};

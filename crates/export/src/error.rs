@@ -19,6 +19,12 @@ pub enum ExportError {
     /// The folder of the base or of the adapter.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// A checkpoint folder is to be made of a GGUF.
+    #[error("a GGUF cannot become a checkpoint folder; `gguf --adapter` puts an adapter into it: {path}")]
+    NotAFolder {
+        /// The GGUF.
+        path: PathBuf,
+    },
     /// Two files that are to be compared do not belong together.
     #[error("the models have {found} and {wanted} tokens: they cannot be compared")]
     Vocabulary {

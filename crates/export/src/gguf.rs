@@ -5,7 +5,7 @@ use crate::{ExportError, Source, Type};
 use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
-use checkpoint::{Family, RotaryScaling, Shape, TensorSpec, Vocabulary};
+use checkpoint::{Family, RotaryScaling, Shape, TensorSpec};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -39,8 +39,8 @@ pub struct Summary {
 
 /// Writes `source` to `out`, tensor by tensor; files appear under their names only when they are complete.
 pub fn write_gguf(source: &Source, options: &GgufOptions, out: &Path) -> Result<Summary, ExportError> {
-    let shape = &source.shape;
-    let mut vocabulary = Vocabulary::read(&source.folder, shape.family, shape.vocab_size)?;
+    let shape = source.base.shape();
+    let mut vocabulary = source.base.vocabulary()?;
     if let Some(folder) = &source.template {
         vocabulary.use_template_of(folder);
     }
@@ -48,8 +48,8 @@ pub fn write_gguf(source: &Source, options: &GgufOptions, out: &Path) -> Result<
     metadata.extend(vocabulary.metadata());
     let specs = shape.tensors();
     let mut planned: Vec<Planned> = specs.iter().map(|spec| plan(spec, shape, options.kind)).collect();
-    let factors: Option<Vec<f32>> = matches!(shape.rotary.scaling, RotaryScaling::Llama3 { .. })
-        .then(|| shape.rotary.factors().into_iter().map(|factor| factor as f32).collect());
+    let factors: Option<Vec<f32>> =
+        shape.rotary.factors().map(|factors| factors.into_iter().map(|factor| factor as f32).collect());
     if let Some(factors) = &factors {
         let name = "rope_freqs.weight".into();
         planned.push(Planned { name, shape: vec![factors.len()], dtype: GgmlDType::F32 });
@@ -139,7 +139,7 @@ fn header(shape: &Shape, options: &GgufOptions) -> Vec<(String, Value)> {
     let scaled = match shape.rotary.scaling {
         RotaryScaling::Linear { factor } => Some(("linear", factor, None)),
         RotaryScaling::Yarn { factor, original } => Some(("yarn", factor, Some(original))),
-        RotaryScaling::None | RotaryScaling::Llama3 { .. } => None,
+        RotaryScaling::None | RotaryScaling::Llama3 { .. } | RotaryScaling::Factors(_) => None,
     };
     if let Some((kind, factor, original)) = scaled {
         keys.push(("rope.scaling.type", Value::String(kind.into())));

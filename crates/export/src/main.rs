@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use candle_core::quantized::GgmlDType;
-use checkpoint::{Adapter, read_shape};
+use checkpoint::{Adapter, Base};
 use clap::{Args, Parser, Subcommand};
 use export::{
     GgufOptions, NamedAdapter, Source, Type, WebOptions, WebSummary, check_web, compare, merge, write_adapter,
@@ -67,8 +67,9 @@ enum Command {
 
 #[derive(Args)]
 struct SourceArguments {
-    /// The base: a folder with config.json, safetensors and tokenizer.json or tokenizer.model
-    #[arg(long, value_name = "DIR")]
+    /// The base: a folder with config.json, safetensors and tokenizer.json or tokenizer.model, or a GGUF, of a split one
+    /// any part
+    #[arg(long, value_name = "DIR|GGUF")]
     model: PathBuf,
     /// A PEFT folder: adapter_config.json and adapter_model.safetensors
     #[arg(long, value_name = "DIR")]
@@ -198,9 +199,9 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         Command::Adapter { source, kind, out, about } => {
             let folder = source.adapter.as_deref().context("adapter needs an --adapter")?;
-            let shape = read_shape(&source.model.join("config.json"))?;
-            let adapter = Adapter::read(folder, &shape)?;
-            write_adapter(&adapter, &shape, kind, &about.texts(), &out)?;
+            let base = Base::open(&source.model)?;
+            let adapter = Adapter::read(folder, base.shape())?;
+            write_adapter(&adapter, base.shape(), kind, &about.texts(), &out)?;
             eprintln!("{}: rank {} on {} matrices", out.display(), adapter.config.r, adapter.matrices.len());
         }
         Command::Web(arguments) => {

@@ -75,10 +75,13 @@ impl View for Lazy<'_> {
 /// Writes the merged weights, in the base's types, with the base's other files to `out`; returns the number of files
 /// of weights.
 pub fn merge(source: &Source, out: &Path) -> Result<usize, ExportError> {
+    let Some(folder) = source.base.folder() else {
+        return Err(ExportError::NotAFolder { path: source.base.path().to_owned() });
+    };
     fs::create_dir_all(out).map_err(ExportError::io(out))?;
     let mut files: Vec<Vec<Lazy<'_>>> = vec![Vec::new()];
     let mut bytes = 0;
-    for spec in source.shape.tensors() {
+    for spec in source.base.shape().tensors() {
         let dtype = match source.stored_dtype(&spec)? {
             half @ (DType::F16 | DType::BF16) => half,
             _ => DType::F32,
@@ -116,7 +119,7 @@ pub fn merge(source: &Source, out: &Path) -> Result<usize, ExportError> {
         write_json(&out.join("model.safetensors.index.json"), &index)?;
     }
     for name in COMPANIONS {
-        let from = source.folder.join(name);
+        let from = folder.join(name);
         if from.is_file() {
             fs::copy(&from, out.join(name)).map_err(ExportError::io(&from))?;
         }

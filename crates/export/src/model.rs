@@ -2,15 +2,13 @@
 
 use crate::ExportError;
 use candle_core::{DType, Device, Tensor};
-use checkpoint::{Adapter, Family, Part, Shape, TensorSpec, Weights, read_shape};
+use checkpoint::{Adapter, Base, Part, Shape, TensorSpec, Weights};
 use std::path::{Path, PathBuf};
 
 /// What is to be exported.
 pub struct Source {
-    /// The base's shape.
-    pub shape: Shape,
-    /// The base's folder.
-    pub folder: PathBuf,
+    /// The base.
+    pub base: Base,
     /// The adapter and its folder.
     pub adapter: Option<(Adapter, PathBuf)>,
     /// A folder whose chat_template.jinja, if it has one, goes with what is exported: the adapter's.
@@ -20,12 +18,12 @@ pub struct Source {
 
 impl Source {
     /// Opens a base, and an adapter that must fit it.
-    pub fn open(folder: &Path, adapter: Option<&Path>) -> Result<Source, ExportError> {
-        let shape = read_shape(&folder.join("config.json"))?;
-        let adapter = adapter.map(|path| Ok::<_, ExportError>((Adapter::read(path, &shape)?, path.to_owned())));
+    pub fn open(path: &Path, adapter: Option<&Path>) -> Result<Source, ExportError> {
+        let base = Base::open(path)?;
+        let adapter = adapter.map(|path| Ok::<_, ExportError>((Adapter::read(path, base.shape())?, path.to_owned())));
         let adapter = adapter.transpose()?;
         let template = adapter.as_ref().map(|(_, folder)| folder.clone());
-        Ok(Source { weights: Weights::open(folder)?, folder: folder.to_owned(), adapter, template, shape })
+        Ok(Source { weights: base.weights()?, adapter, template, base })
     }
 
     /// A tensor with what the adapter adds, in its stored type where nothing is added.
@@ -48,21 +46,13 @@ impl Source {
 
     /// As [`Self::tensor`], in GGUF's order of rows.
     pub fn gguf_tensor(&self, spec: &TensorSpec) -> Result<Tensor, ExportError> {
-        gguf_rows(&self.shape, spec.part, &self.tensor(spec)?)
+        gguf_rows(self.base.shape(), spec.part, &self.tensor(spec)?)
     }
 }
 
-/// transformers rotates a head's first half against its second, GGUF's `llama` neighbours: row i and row i + half become
-/// neighbours. The other families rotate alike in both.
+/// A tensor's rows in GGUF's order.
 pub fn gguf_rows(shape: &Shape, part: Part, tensor: &Tensor) -> Result<Tensor, ExportError> {
-    let heads = match part {
-        Part::Query | Part::QueryBias => shape.num_attention_heads,
-        Part::Key | Part::KeyBias => shape.num_key_value_heads,
-        _ => return Ok(tensor.clone()),
-    };
-    if shape.family != Family::Llama {
-        return Ok(tensor.clone());
-    }
+    let Some(heads) = shape.reordered_heads(part) else { return Ok(tensor.clone()) };
     let (rows, columns) = (tensor.dims()[0], tensor.elem_count() / tensor.dims()[0]);
     let halves = tensor.reshape((heads, 2, rows / heads / 2, columns))?;
     Ok(halves.transpose(1, 2)?.contiguous()?.reshape(tensor.dims())?)

@@ -1,16 +1,15 @@
-//! A base model from a Hugging Face folder: its shape, its weights and how it writes a chat.
+//! A base model from a Hugging Face folder or a GGUF: its shape, its weights and how it writes a chat.
 
 use crate::document::{Document, Encoder};
 use crate::model::Model;
 use crate::{Error, Result};
 use candle_core::quantized::gguf_file;
-use checkpoint::{Vocabulary, Weights, read_shape};
+use checkpoint::Base;
 use decoder::Gguf;
 use generate::{ChatTemplate, Tokenizer};
 use roles::{Message, Speaker};
 use serde::Serialize;
 use std::io::Cursor;
-use std::path::Path;
 
 /// How a chat becomes tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -23,9 +22,9 @@ pub enum Layout {
     Chat,
 }
 
-/// Reads the weights of the base in `folder`, to be used with at most `context` positions.
-pub fn read_model(folder: &Path, context: usize) -> Result<(Model, Vec<f32>)> {
-    let mut shape = read_shape(&folder.join("config.json"))?;
+/// Reads the weights of a base, to be used with at most `context` positions.
+pub fn read_model(base: &Base, context: usize) -> Result<(Model, Vec<f32>)> {
+    let mut shape = base.shape().clone();
     if context > shape.max_position_embeddings {
         return Err(Error::Config {
             field: "max_position_embeddings",
@@ -35,7 +34,7 @@ pub fn read_model(folder: &Path, context: usize) -> Result<(Model, Vec<f32>)> {
     }
     shape.max_position_embeddings = context;
     let model = Model::new(shape);
-    let weights = model.map.load(&Weights::open(folder)?)?;
+    let weights = model.map.load(&base.weights()?)?;
     Ok((model, weights))
 }
 
@@ -48,11 +47,10 @@ pub struct ChatEncoder {
 }
 
 impl ChatEncoder {
-    /// Reads the tokenizer of `folder`, and its chat template where `layout` is the base's own.
-    pub fn read(folder: &Path, layout: Layout) -> Result<ChatEncoder> {
-        let shape = read_shape(&folder.join("config.json"))?;
-        let vocabulary = Vocabulary::read(folder, shape.family, shape.vocab_size)?;
-        let unusable = |reason: String| Error::Tokenizer(format!("{reason}: {}", folder.display()).into());
+    /// Reads the tokenizer of `base`, and its chat template where `layout` is the base's own.
+    pub fn read(base: &Base, layout: Layout) -> Result<ChatEncoder> {
+        let vocabulary = base.vocabulary()?;
+        let unusable = |reason: String| Error::Tokenizer(format!("{reason}: {}", base.path().display()).into());
         let metadata = vocabulary.metadata();
         let pairs: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
         let mut header = Cursor::new(Vec::new());
@@ -63,7 +61,7 @@ impl ChatEncoder {
         let text = match layout {
             Layout::Rocit => generate::ROCIT_TEMPLATE,
             Layout::Chat => vocabulary.chat_template().ok_or_else(|| {
-                Error::Argument(format!("--layout chat: the base has no chat template: {}", folder.display()))
+                Error::Argument(format!("--layout chat: the base has no chat template: {}", base.path().display()))
             })?,
         };
         let template = ChatTemplate::new(text, tokenizer.bos_text(), tokenizer.eos_text())?;

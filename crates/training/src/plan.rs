@@ -7,7 +7,7 @@ use crate::document::Encoder;
 use crate::optimizer::Decay;
 use crate::rocit::RocitOptions;
 use crate::{Error, Result};
-use checkpoint::{read_shape, write_atomically};
+use checkpoint::{Base, write_atomically};
 use roles::{Message, Speaker};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -42,10 +42,14 @@ const SCRIPT: &str = include_str!("plan_torchrun.py");
 /// Writes the data and the configuration of `options` for `trainer` into `options.out`.
 pub fn plan(trainer: Trainer, options: &RocitOptions) -> Result<Plan> {
     options.check()?;
-    let encoder = ChatEncoder::read(&options.base, options.layout)?;
-    let shape = read_shape(&options.base.join("config.json"))?;
+    let base = Base::open(&options.base)?;
+    if base.folder().is_none() {
+        let file = options.base.display();
+        return Err(Error::Argument(format!("other trainers want --base to be a Hugging Face folder: {file}")));
+    }
+    let encoder = ChatEncoder::read(&base, options.layout)?;
     let mut targets: Vec<String> =
-        options.targets().of(&shape)?.iter().map(|target| target.module_name().to_owned()).collect();
+        options.targets().of(base.shape())?.iter().map(|target| target.module_name().to_owned()).collect();
     targets.sort_unstable();
     targets.dedup();
     let roles = options.roles.as_deref().map(RoleFolder::read).transpose()?.unwrap_or_default();

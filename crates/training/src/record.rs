@@ -38,6 +38,11 @@ pub fn file_sha256(path: &Path) -> String {
     hex(Sha256::new_with_prefix(fs::read(path).unwrap_or_default()))
 }
 
+/// SHA-256 of a text.
+pub fn text_sha256(text: &str) -> String {
+    hex(Sha256::new_with_prefix(text))
+}
+
 /// Refuses to continue the run in `run` where what `fixed` names, the model or the data are not what it was started with.
 pub fn check_same_run(record: &Value, run: &Path, fixed: &[&str]) -> Result<()> {
     let path = run.join("train.json");

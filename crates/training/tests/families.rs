@@ -13,16 +13,16 @@ use training::model::{Dropout, Gradient, LoraPass, Model, Pack, Parameters, Work
 /// The tiny model with the switches of each family.
 fn shapes() -> Vec<Shape> {
     let plain = tiny_config(false).shape();
-    let halved = Rotary { width: 2, layout: RotaryLayout::Neighbours, ..plain.rotary };
-    let scaled = |scaling| Rotary { scaling, ..plain.rotary };
+    let halved = Rotary { width: 2, layout: RotaryLayout::Neighbours, ..plain.rotary.clone() };
+    let scaled = |scaling| Rotary { scaling, ..plain.rotary.clone() };
     let llama3 = RotaryScaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 32 };
     let yarn = RotaryScaling::Yarn { factor: 4.0, original: 32 };
     vec![
         Shape { rotary: scaled(llama3), tie_word_embeddings: true, ..plain.clone() },
         Shape { family: Family::Qwen2, qkv_bias: true, rotary: scaled(yarn), ..plain.clone() },
         Shape { family: Family::Qwen3, head_norms: true, output_bias: true, ..plain.clone() },
-        Shape { family: Family::ChatGlm, qkv_bias: true, rotary: halved, ..plain.clone() },
-        Shape { family: Family::Glm, qkv_bias: true, rotary: halved, ..plain.clone() },
+        Shape { family: Family::ChatGlm, qkv_bias: true, rotary: halved.clone(), ..plain.clone() },
+        Shape { family: Family::Glm, qkv_bias: true, rotary: halved.clone(), ..plain.clone() },
         Shape { family: Family::Glm4, qkv_bias: true, post_norms: true, rotary: halved, ..plain },
     ]
 }

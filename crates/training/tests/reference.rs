@@ -1,7 +1,7 @@
 //! Bases and adapters of transformers and PEFT: the logits, the loss and the gradients that PyTorch computes.
 //! The fixtures are made by reference/reference.py.
 
-use checkpoint::Adapter;
+use checkpoint::{Adapter, Base};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::fs;
@@ -43,7 +43,7 @@ fn worst(found: &[f32], expected: &[f32]) -> f32 {
 
 /// The base of a fixture under the adapter of a folder.
 fn trainer(name: &str, adapter: &Path) -> LoraTrainer {
-    let (model, weights) = read_model(&folder(name), 64).unwrap();
+    let (model, weights) = read_model(&Base::open(&folder(name)).unwrap(), 64).unwrap();
     let adapter = Adapter::read(adapter, &model.shape).unwrap();
     let targets = adapter.matrices.iter().map(|matrix| matrix.target.clone()).collect();
     let map = LoraMap::new(&model.shape, &adapter.config, targets);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use checkpoint::{Adapter, AdapterConfig, Targets, Weights, read_shape};
+use checkpoint::{Adapter, AdapterConfig, Base, Targets, Weights, read_shape};
 use common::{model_of, tiny_config};
 use std::fs;
 use std::path::Path;
@@ -172,7 +172,7 @@ fn only_answers_are_trained_in_both_layouts() {
     set_up(folder.path());
     let base = folder.path().join("base");
     for layout in [Layout::Rocit, Layout::Chat] {
-        let encoder = ChatEncoder::read(&base, layout).unwrap();
+        let encoder = ChatEncoder::read(&Base::open(&base).unwrap(), layout).unwrap();
         let message = |speaker, text: &str| roles::Message::new(speaker, text);
         let messages = [
             message(roles::Speaker::System, "You are a pirate."),
@@ -224,7 +224,9 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing_behind() {
     let bytes = fs::read(&weights).unwrap();
     fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
     assert!(Weights::open(&at.join("base")).is_err());
-    assert!(read_model(&at.join("base"), 96).unwrap_err().to_string().contains("model.safetensors"));
+    assert!(
+        read_model(&Base::open(&at.join("base")).unwrap(), 96).unwrap_err().to_string().contains("model.safetensors")
+    );
 }
 
 #[test]
@@ -251,7 +253,7 @@ fn a_plan_has_the_data_and_the_loss_mask_of_the_run() {
         .into_iter()
         .filter_map(|label| u32::try_from(label).ok())
         .collect();
-    let encoder = ChatEncoder::read(&at.join("base"), Layout::Rocit).unwrap();
+    let encoder = ChatEncoder::read(&Base::open(&at.join("base")).unwrap(), Layout::Rocit).unwrap();
     let said = encoder.tokenizer().decode(&trained);
     assert!(said.starts_with("Ahoy, gold!") || said.starts_with("In a song."), "{said:?}");
     assert!(at.join("torchrun/train.py").is_file());

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{LoadError, TensorType};
 use header::{Header, check_magic};
+pub use split::part_paths;
 
 const DEFAULT_ALIGNMENT: u64 = 32;
 

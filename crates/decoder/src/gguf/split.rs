@@ -1,10 +1,28 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Seek},
+    path::{Path, PathBuf},
 };
 
 use super::Gguf;
 use crate::LoadError;
+
+/// `name-00002-of-00003.gguf` is one of three files; any other name is a file of its own.
+pub fn part_paths(file: &Path) -> Vec<PathBuf> {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let Some((stem, count)) = split_name(name) else { return vec![file.to_owned()] };
+    (1..=count).map(|number| file.with_file_name(format!("{stem}-{number:05}-of-{count:05}.gguf"))).collect()
+}
+
+fn split_name(name: &str) -> Option<(&str, u32)> {
+    let (rest, count) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+    let (stem, number) = rest.rsplit_once('-')?;
+    let is_number = |digits: &str| digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(number) || !is_number(count) {
+        return None;
+    }
+    count.parse().ok().filter(|&count| count > 0).map(|count| (stem, count))
+}
 
 impl Gguf {
     /// Reads the headers of a model's parts (`name-00001-of-00003.gguf` and so on), given in any order, as one.

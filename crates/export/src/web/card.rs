@@ -31,14 +31,14 @@ pub fn text(facts: &Facts<'_>) -> String {
     let files = if count == 1 { "one file".to_owned() } else { format!("{count} files") };
     let parameters = manifest.parameters as f64 / 1e6;
     let megabytes = *bytes as f64 / 1e6;
-    let architecture = source.shape.family.architecture();
+    let architecture = source.base.shape().family.architecture();
     line(format_args!(
         "- Weights: {parameters:.1} million, architecture `{architecture}`, stored as {} in {files}, {megabytes:.1} MB\n",
         manifest.kind
     ));
     line(format_args!(
         "- Base: {}\n",
-        source.folder.file_name().map_or("unnamed".into(), |name| name.to_string_lossy())
+        source.base.path().file_name().map_or("unnamed".into(), |name| name.to_string_lossy())
     ));
     if let Some((adapter, folder)) = &source.adapter {
         let name = folder.file_name().map_or("unnamed".into(), |name| name.to_string_lossy());

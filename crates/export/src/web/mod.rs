@@ -74,7 +74,7 @@ pub fn write_web(source: &mut Source, options: &WebOptions, out: &Path) -> Resul
     for ((adapter, named), roles) in adapters.iter().zip(&options.adapters).zip(bindings) {
         let file = format!("adapters/{}.gguf", slug(&named.name, "adapter"));
         let about = [("name".to_owned(), named.name.clone())];
-        write_adapter(adapter, &source.shape, GgmlDType::F16, &about, &staging.path(&file)?)?;
+        write_adapter(adapter, source.base.shape(), GgmlDType::F16, &about, &staging.path(&file)?)?;
         entries.push(manifest::Adapter { name: named.name.clone(), file, roles });
     }
     let mut languages: Vec<String> = Vec::new();
@@ -131,7 +131,7 @@ fn read_adapters(source: &mut Source, options: &WebOptions) -> Result<Vec<Adapte
         }
         source.template = Some(first.to_path_buf());
     }
-    options.adapters.iter().map(|named| Ok(Adapter::read(&named.folder, &source.shape)?)).collect()
+    options.adapters.iter().map(|named| Ok(Adapter::read(&named.folder, source.base.shape())?)).collect()
 }
 
 /// The entry of a file, read piece by piece.

@@ -10,8 +10,9 @@ use std::thread;
 /// The arguments of `train rocit`.
 #[derive(Clone, Debug, Serialize, clap::Args)]
 pub struct RocitOptions {
-    /// The base: a folder with config.json, safetensors and tokenizer.json or tokenizer.model
-    #[arg(long, value_name = "DIR")]
+    /// The base: a folder with config.json, safetensors and tokenizer.json or tokenizer.model, or a GGUF, of a split one
+    /// any part
+    #[arg(long, value_name = "DIR|GGUF")]
     pub base: PathBuf,
     /// Data sources: JSONL files, or `roles` for the dialogues of --roles; WEIGHT is the share of rows (1), so that
     /// general and role-specific data may be mixed in any ratio

@@ -11,7 +11,7 @@ use crate::model::Pack;
 use crate::optimizer::{Optimizer, Schedule, UpdateRule};
 use crate::pretrain::RunReport;
 use crate::{Error, Result, record, state};
-use checkpoint::{Adapter, AdapterConfig, write_atomically, write_json};
+use checkpoint::{Adapter, AdapterConfig, Base, write_atomically, write_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +26,8 @@ const MIN_AT_ONCE: usize = 256;
 pub fn rocit(options: &RocitOptions) -> Result<RunReport> {
     options.check()?;
     let threads = options.thread_count();
-    let encoder = ChatEncoder::read(&options.base, options.layout)?;
+    let base = Base::open(&options.base)?;
+    let encoder = ChatEncoder::read(&base, options.layout)?;
     let roles = options.roles.as_deref().map(RoleFolder::read).transpose()?.unwrap_or_default();
     let load = |spec: &SourceSpec| Source::load(spec, &roles, &encoder, options.held_out, options.max_length);
     let sources = record::load_sources(&options.data, threads, load)?;
@@ -35,7 +36,7 @@ pub fn rocit(options: &RocitOptions) -> Result<RunReport> {
         (options.epochs * tokens as f64 / (options.rows() * options.max_length) as f64).ceil() as u64
     });
 
-    let (model, weights) = read_model(&options.base, options.max_length)?;
+    let (model, weights) = read_model(&base, options.max_length)?;
     let (config, map, values) = match &options.init {
         Some(folder) => {
             let adapter = Adapter::read(folder, &model.shape)?;
@@ -65,7 +66,7 @@ pub fn rocit(options: &RocitOptions) -> Result<RunReport> {
         },
     );
     let mut run = Run { options, steps, trainer, config, best: f64::INFINITY, template: encoder.template_text };
-    run.open(&describe(options, steps, threads, &run.trainer, &sources)?)?;
+    run.open(&describe(options, &base, steps, threads, &run.trainer, &sources)?)?;
     let (trained, all) = (run.trainer.map.len as f64 / 1e6, run.trainer.model.map.len as f64 / 1e6);
     eprintln!("{trained:.2} M of {all:.2} M parameters are trained, {steps} steps, {threads} threads");
     record::announce_sources(&sources, steps * options.rows() as u64, options.max_length);
@@ -77,25 +78,28 @@ pub fn rocit(options: &RocitOptions) -> Result<RunReport> {
 /// `train.json`: everything that decides the result.
 fn describe(
     options: &RocitOptions,
+    base: &Base,
     steps: u64,
     threads: usize,
     trainer: &LoraTrainer,
     sources: &[Source],
 ) -> Result<Value> {
-    let path = options.base.join("config.json");
-    let config: Value =
-        serde_json::from_str(&fs::read_to_string(&path).map_err(Error::io(&path))?).map_err(Error::json(&path))?;
     let mut arguments = json!(options);
     arguments["threads"] = threads.into();
     arguments["steps"] = steps.into();
-    let tokenizer = ["tokenizer.json", "tokenizer.model"].map(|name| options.base.join(name));
-    let tokenizer = tokenizer.iter().find(|path| path.is_file()).unwrap_or(&tokenizer[0]);
+    let tokenizer = match base.folder() {
+        Some(folder) => {
+            let files = ["tokenizer.json", "tokenizer.model"].map(|name| folder.join(name));
+            record::file_sha256(files.iter().find(|path| path.is_file()).unwrap_or(&files[0]))
+        }
+        None => record::text_sha256(&format!("{:?}", base.vocabulary()?.metadata())),
+    };
     Ok(json!({
         "program": concat!("train rocit ", env!("CARGO_PKG_VERSION")),
         "arguments": arguments,
         "parameters": trainer.map.len,
-        "model": config,
-        "tokenizer_sha256": record::file_sha256(tokenizer),
+        "model": base.config()?,
+        "tokenizer_sha256": tokenizer,
         "data": record::data(sources),
     }))
 }
