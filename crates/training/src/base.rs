@@ -73,6 +73,11 @@ impl ChatEncoder {
         &self.tokenizer
     }
 
+    /// The tokenizer, where nothing is to be encoded any more.
+    pub fn into_tokenizer(self) -> Tokenizer {
+        self.tokenizer
+    }
+
     fn tokens(&self, messages: &[generate::Message], open: bool) -> Result<Vec<u32>> {
         let tokens = self.template.tokenize_up_to(messages, &self.tokenizer, open)?;
         Ok(self.with_bos(tokens))

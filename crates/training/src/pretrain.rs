@@ -245,9 +245,9 @@ fn steps(options: &PretrainOptions, trainer: &mut Trainer, sources: &[Source]) -
         (report.step, report.loss) = (trainer.step, step.loss);
         if !evaluation.is_empty() && due(options.eval_every, trainer.step) {
             report.held_out = evaluation.iter().map(|(name, rows)| (name.clone(), trainer.evaluate(rows))).collect();
-            metrics.held_out(trainer.step, &report.held_out)?;
+            metrics.held_out(trainer.step, &report.held_out, None)?;
             let losses: Vec<String> = report.held_out.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
-            eprintln!("step {}: held-out loss: {}", trainer.step, losses.join(", "));
+            progress.say(&format!("step {}: held-out loss: {}", trainer.step, losses.join(", ")));
         }
         if due(options.checkpoint_every, trainer.step) {
             metrics.flush()?;

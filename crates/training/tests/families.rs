@@ -148,3 +148,35 @@ fn an_adapter_acts_like_weights_with_its_product_added() {
         assert!(found.iter().zip(&base).any(|(f, b)| (f - b).abs() > 0.1), "the adapter does nothing");
     }
 }
+
+#[test]
+fn kept_keys_and_values_give_the_answer_of_whole_passes() {
+    for shape in shapes() {
+        let (model, weights) = model_of(shape);
+        let (map, values) = adapter(&model);
+        let lora = Some(LoraPass { map: &map, values: &values, dropout: None });
+        let p = Parameters { weights: &weights, lora };
+        let prompt: Vec<u32> = (0..70).map(|i| i * 7 % 50).collect();
+        let mut tokens = prompt.clone();
+        while tokens.len() < prompt.len() + 12 {
+            let mut pack = Pack::default();
+            pack.push(tokens.clone(), tokens.clone());
+            let logits = model.logits(&p, &mut Workspace::default(), &pack);
+            let last = &logits[logits.len() - 50..];
+            tokens.push((0..50).max_by(|&a, &b| last[a as usize].total_cmp(&last[b as usize])).unwrap());
+        }
+        let expected = &tokens[prompt.len()..];
+        for mut work in [Workspace::default(), Workspace::recomputing()] {
+            let found = model.answer(&p, &mut work, &prompt, 12, |_| false);
+            assert_eq!(found, expected, "{:?}", model.shape.family);
+            let end = expected[5];
+            let until = expected.iter().take_while(|&&token| token != end);
+            assert_eq!(
+                model.answer(&p, &mut work, &prompt, 12, |token| token == end),
+                until.copied().collect::<Vec<_>>()
+            );
+            // The context of 160 positions ends the answer, too.
+            assert_eq!(model.answer(&p, &mut work, &prompt, 1000, |_| false).len(), 160 - prompt.len() + 1);
+        }
+    }
+}

@@ -112,6 +112,8 @@ fn a_killed_run_goes_on_to_the_very_same_weights() {
         let [whole, killed] = ["whole", "killed"].map(|run| tensors(&at.join(run).join(file)));
         assert!(whole == killed, "{file} differs after {kills} kills");
     }
+    let samples = ["whole", "killed"].map(|run| fs::read_to_string(at.join(run).join("samples.jsonl")).unwrap());
+    assert!(samples[0] == samples[1] && !samples[0].is_empty(), "samples.jsonl differs after {kills} kills");
     for file in
         ["train.json", "metrics.jsonl", "loss.svg", "adapter/adapter_config.json", "adapter/chat_template.jinja"]
     {
@@ -151,10 +153,17 @@ fn a_run_teaches_answers_and_its_adapter_can_be_read_and_trained_further() {
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64())
         .collect();
     assert!(losses.len() == 40 && losses[39] < 0.5 * losses[0], "{losses:?}");
+    let samples = fs::read_to_string(at.join("run/samples.jsonl")).unwrap();
+    let sample: serde_json::Value = serde_json::from_str(samples.lines().last().unwrap()).unwrap();
+    let known = sample["reference"] == "Ahoy, gold!" || sample["reference"] == "In a song.";
+    assert!(known && sample["question"].as_str().unwrap().contains("Where is ship"), "{sample}");
+    assert!(sample["rule"] == "rouge-l/f1" && sample["rouge_l"].as_f64().unwrap() > 0.5, "{sample}");
+    assert!(metrics.lines().last().unwrap().contains("sample_rouge_l"), "{metrics}");
     let shape = read_shape(&at.join("base/config.json")).unwrap();
     let adapter = Adapter::read(&at.join("run/adapter"), &shape).unwrap();
     assert_eq!(adapter.matrices.len(), 2 * 3);
-    succeed(at, "further", "--steps 3");
+    succeed(at, "further", "--steps 3 --samples 0");
+    assert_eq!(fs::read_to_string(at.join("further/samples.jsonl")).unwrap(), "");
     let output = Command::new(env!("CARGO_BIN_EXE_train"))
         .current_dir(at)
         .args("rocit --base base --data data.jsonl --out again --steps 1 --max-length 96 --init run/adapter".split(' '))

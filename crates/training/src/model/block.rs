@@ -1,3 +1,4 @@
+use super::decode::KeptBlock;
 use super::linear::Linear;
 use super::workspace::BlockState;
 use super::{Gradient, Model, Pack, Parameters, Workspace};
@@ -20,7 +21,15 @@ impl Model {
         Linear { weight, bias, inputs, layer, site }
     }
 
-    pub(super) fn block_forward(&self, p: &Parameters<'_>, work: &mut Workspace, pack: &Pack, layer: usize) {
+    /// Fills the state of a block; where keys and values are kept, its tokens see those, too.
+    pub(super) fn block_forward(
+        &self,
+        p: &Parameters<'_>,
+        work: &mut Workspace,
+        pack: &Pack,
+        layer: usize,
+        kept: Option<&mut KeptBlock>,
+    ) {
         let (inner, eps) = (self.shape.intermediate_size, self.shape.rms_norm_eps as f32);
         let at = &self.map.blocks[layer];
         let state = work.state_of(layer);
@@ -33,7 +42,10 @@ impl Model {
         self.linear(layer, Site::Qkv).forward(p, &mut block.qkv, Write::Replace, &block.attention_normed, lora);
         self.norm_heads(p, block, layer);
         self.rotate(&mut block.qkv, pack, 1.0);
-        self.attend(block, pack, scores);
+        match kept {
+            Some(kept) => self.attend_kept(block, kept),
+            None => self.attend(block, pack, scores),
+        }
         let linear = self.linear(layer, Site::Output);
         block.middle.copy_from_slice(x);
         if at.attention_post_norm.is_empty() {

@@ -5,6 +5,7 @@
 
 mod attention;
 mod block;
+mod decode;
 mod head;
 mod linear;
 mod workspace;
@@ -16,6 +17,7 @@ use crate::lora::LoraMap;
 use crate::parameters::ParameterMap;
 use crate::{Error, Result};
 use checkpoint::Shape;
+use decode::KeptBlock;
 use std::ops::Range;
 
 /// The target of a position that is not trained on.
@@ -193,7 +195,7 @@ impl Model {
         };
         for layer in (first..self.shape.num_hidden_layers).rev() {
             if work.must_recompute(layer) {
-                self.block_forward(p, work, pack, layer);
+                self.block_forward(p, work, pack, layer, None);
             }
             let last = layer == first && matches!(gradient, Gradient::Lora(_));
             self.block_backward(p, &mut gradient, work, pack, layer, last);
@@ -229,6 +231,11 @@ impl Model {
 
     /// Fills `work` up to the final norm.
     fn forward(&self, p: &Parameters<'_>, work: &mut Workspace, pack: &Pack) {
+        self.forward_after(p, work, pack, None);
+    }
+
+    /// As [`Self::forward`]; where keys and values are kept, the pack's only segment follows them.
+    fn forward_after(&self, p: &Parameters<'_>, work: &mut Workspace, pack: &Pack, mut kept: Option<&mut [KeptBlock]>) {
         let hidden = self.shape.hidden_size;
         let embedding = p.weight(&self.map.embedding);
         work.resize(&self.shape, pack.tokens.len());
@@ -236,7 +243,8 @@ impl Model {
             x.copy_from_slice(&embedding[token as usize * hidden..][..hidden]);
         }
         for layer in 0..self.shape.num_hidden_layers {
-            self.block_forward(p, work, pack, layer);
+            let kept = kept.as_deref_mut().map(|blocks| &mut blocks[layer]);
+            self.block_forward(p, work, pack, layer, kept);
         }
         let last = &work.residual[self.shape.num_hidden_layers];
         let norm = p.weight(&self.map.final_norm);

@@ -3,6 +3,7 @@
 mod curve;
 mod options;
 mod run;
+mod samples;
 mod trainer;
 
 pub use options::RocitOptions;

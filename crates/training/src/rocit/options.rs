@@ -90,6 +90,9 @@ pub struct RocitOptions {
     /// Steps between evaluations; 0 = only at the end
     #[arg(long, default_value_t = 50)]
     pub eval_every: u64,
+    /// Held-out questions that are answered and scored at each evaluation; 0 = none
+    #[arg(long, default_value_t = 4)]
+    pub samples: usize,
     /// Steps between checkpoints; 0 = only at the end
     #[arg(long, default_value_t = 50)]
     pub checkpoint_every: u64,

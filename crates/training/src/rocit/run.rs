@@ -1,12 +1,13 @@
 //! The run: data, steps, evaluation, checkpoints and the files of the run folder.
 
 use super::options::FIXED;
+use super::samples::{self, Samples};
 use super::{LoraTrainer, RocitOptions, TrainerOptions, curve};
 use crate::base::{ChatEncoder, read_model};
 use crate::batch::{Sampler, held_out_rows};
 use crate::corpus::{RoleFolder, Source, SourceSpec};
 use crate::lora::LoraMap;
-use crate::metrics::{Metrics, Progress};
+use crate::metrics::{Metrics, Progress, StepLines};
 use crate::model::Pack;
 use crate::optimizer::{Optimizer, Schedule, UpdateRule};
 use crate::pretrain::RunReport;
@@ -65,12 +66,15 @@ pub fn rocit(options: &RocitOptions) -> Result<RunReport> {
             threads,
         },
     );
-    let mut run = Run { options, steps, trainer, config, best: f64::INFINITY, template: encoder.template_text };
+    let template = encoder.template_text.clone();
+    let samples = Samples::choose(&sources, encoder.into_tokenizer(), options.samples)
+        .map_err(|error| Error::Argument(error.to_string()))?;
+    let mut run = Run { options, steps, trainer, config, best: f64::INFINITY, template };
     run.open(&describe(options, &base, steps, threads, &run.trainer, &sources)?)?;
     let (trained, all) = (run.trainer.map.len as f64 / 1e6, run.trainer.model.map.len as f64 / 1e6);
     eprintln!("{trained:.2} M of {all:.2} M parameters are trained, {steps} steps, {threads} threads");
     record::announce_sources(&sources, steps * options.rows() as u64, options.max_length);
-    let report = run.steps(&sources)?;
+    let report = run.steps(&sources, &samples)?;
     curve::draw(&run.options.out.join("metrics.jsonl"), &run.options.out.join("loss.svg"))?;
     Ok(report)
 }
@@ -133,7 +137,7 @@ impl Run<'_> {
         Ok(write_json(&run.join("train.json"), record)?)
     }
 
-    fn steps(&mut self, sources: &[Source]) -> Result<RunReport> {
+    fn steps(&mut self, sources: &[Source], samples: &Samples) -> Result<RunReport> {
         let options = self.options;
         let schedule = Schedule {
             decay: options.schedule,
@@ -158,6 +162,7 @@ impl Run<'_> {
         let end = options.stop_at.unwrap_or(self.steps).min(self.steps);
         let due = |every: u64, step: u64| step == end || (every > 0 && step.is_multiple_of(every));
         let mut metrics = Metrics::open(&options.out.join("metrics.jsonl"), start)?;
+        let mut answers = StepLines::open(&options.out.join("samples.jsonl"), start)?;
         let mut progress = Progress::new(start, end);
         let mut report = RunReport { step: start, loss: f64::NAN, held_out: BTreeMap::new() };
         let batches = Sampler::new(sources, options.rows(), options.max_length, options.seed, start);
@@ -169,8 +174,9 @@ impl Run<'_> {
             metrics.step(number, &step, lr, speed)?;
             (report.step, report.loss) = (number, step.loss);
             if !evaluation.is_empty() && due(options.eval_every, number) {
-                report.held_out = self.evaluate(&evaluation)?;
-                metrics.held_out(number, &report.held_out)?;
+                report.held_out = self.evaluate(&evaluation, &mut progress)?;
+                let rouge_l = self.sample(samples, &mut answers, &mut progress)?;
+                metrics.held_out(number, &report.held_out, rouge_l)?;
             }
             if due(options.checkpoint_every, number) {
                 metrics.flush()?;
@@ -182,17 +188,35 @@ impl Run<'_> {
     }
 
     /// Held-out losses; the best adapter so far is kept in `best`.
-    fn evaluate(&mut self, evaluation: &[(String, Vec<Pack>)]) -> Result<BTreeMap<String, f64>> {
+    fn evaluate(
+        &mut self,
+        evaluation: &[(String, Vec<Pack>)],
+        progress: &mut Progress,
+    ) -> Result<BTreeMap<String, f64>> {
         let losses: BTreeMap<String, f64> =
             evaluation.iter().map(|(name, rows)| (name.clone(), self.trainer.evaluate(rows))).collect();
         let words: Vec<String> = losses.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
-        eprintln!("step {}: held-out loss: {}", self.trainer.step, words.join(", "));
+        progress.say(&format!("step {}: held-out loss: {}", self.trainer.step, words.join(", ")));
         let mean = losses.values().sum::<f64>() / losses.len() as f64;
         if mean < self.best {
             self.best = mean;
             self.write_adapter(&self.options.out.join("best"))?;
         }
         Ok(losses)
+    }
+
+    /// Answers to the samples; returns their mean ROUGE-L.
+    fn sample(&mut self, samples: &Samples, file: &mut StepLines, progress: &mut Progress) -> Result<Option<f64>> {
+        if samples.is_empty() {
+            return Ok(None);
+        }
+        let answers = samples.answers(&mut self.trainer);
+        for answer in &answers {
+            file.line(answer)?;
+            progress.say(&samples::line(answer));
+        }
+        file.flush()?;
+        Ok(Some(answers.iter().map(|answer| answer.rouge_l).sum::<f64>() / answers.len() as f64))
     }
 
     /// The state to go on from, and the adapter for others.

@@ -2,6 +2,7 @@ use crate::lora::LoraMap;
 use crate::model::{Dropout, Gradient, LoraPass, Model, Pack, Parameters, Workspace};
 use crate::optimizer::{StepReport, UpdateRule, adamw, in_parallel, reduce};
 use crate::{Error, Result};
+use std::thread;
 
 /// How a [`LoraTrainer`] works.
 #[derive(Clone, Copy, Debug)]
@@ -128,5 +129,26 @@ impl LoraTrainer {
             packs.iter().map(|pack| model.loss(&p, &mut worker.work, pack)).sum::<f64>()
         });
         loss / targets as f64
+    }
+    /// Greedy answers to `prompts` under the adapter as it is, of at most `most` tokens each.
+    pub fn answers(&mut self, prompts: &[&[u32]], most: usize, ends: impl Fn(u32) -> bool + Sync) -> Vec<Vec<u32>> {
+        let Self { model, weights, map, values, workers, .. } = self;
+        let (model, ends) = (&*model, &ends);
+        let lora = Some(LoraPass { map, values, dropout: None });
+        let p = Parameters { weights, lora };
+        let mut answers = vec![Vec::new(); prompts.len()];
+        let share = prompts.len().div_ceil(workers.len()).max(1);
+        thread::scope(|scope| {
+            for (worker, (prompts, answers)) in
+                workers.iter_mut().zip(prompts.chunks(share).zip(answers.chunks_mut(share)))
+            {
+                scope.spawn(move || {
+                    for (prompt, answer) in prompts.iter().zip(answers) {
+                        *answer = model.answer(&p, &mut worker.work, prompt, most, ends);
+                    }
+                });
+            }
+        });
+        answers
     }
 }
