@@ -42,6 +42,7 @@ pub use error::{ForwardError, LoadError};
 pub use gguf::{Array, Gguf, TensorInfo, Value, part_paths};
 pub use loader::{Loader, Progress};
 pub use meeting::comm_words;
+pub use runner::{Observer, Site};
 pub use session::{Session, serve};
 pub use tensor_type::TensorType;
 #[cfg(not(target_arch = "wasm32"))]

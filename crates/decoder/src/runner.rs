@@ -39,6 +39,22 @@ pub enum Stage {
     Done,
 }
 
+/// The products of a block that share their input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Site {
+    /// Queries, keys and values.
+    Attention,
+    /// Attention's output.
+    AttentionOutput,
+    /// Gate and up.
+    FeedForward,
+    /// Down.
+    Down,
+}
+
+/// Is shown what each product of each block reads: rows of activations, one for each token.
+pub type Observer = Box<dyn FnMut(usize, Site, &[f32]) + Send>;
+
 #[derive(Default)]
 struct Buffers {
     /// The residual stream.
@@ -57,6 +73,7 @@ struct Buffers {
     attention: AttentionScratch,
     scratch: Scratch,
     low_rank: LowRankBuffers,
+    observer: Option<Observer>,
 }
 
 impl Runner {
@@ -66,6 +83,11 @@ impl Runner {
         let cache = (0..weights.config().block_count).map(|_| of_block()).collect();
         let meeting = Meeting::new(comm, weights.config(), &weights.layout);
         Self { weights, meeting, cache_type, cache, buffers: Buffers::default(), logits: Vec::new(), adapter: None }
+    }
+
+    /// Shows `observer` every input from now on.
+    pub fn observe(&mut self, observer: Observer) {
+        self.buffers.observer = Some(observer);
     }
 
     /// Makes room for `tokens` tokens, at most `context`, so that no pass can fail half way.
@@ -92,12 +114,12 @@ impl Runner {
             }
             Stage::Attention(index) => {
                 let (block, cache) = (&weights.blocks[index], &mut self.cache[index]);
-                self.buffers.attention((block, adapter(index)), cache, &weights, &mut self.meeting, start)?;
+                self.buffers.attention(index, (block, adapter(index)), cache, &weights, &mut self.meeting, start)?;
                 Ok(Stage::FeedForward(index))
             }
             Stage::FeedForward(index) => {
                 let block = (&weights.blocks[index], adapter(index));
-                self.buffers.feed_forward(block, &weights, &mut self.meeting)?;
+                self.buffers.feed_forward(index, block, &weights, &mut self.meeting)?;
                 Ok(if index + 1 < weights.blocks.len() { Stage::Attention(index + 1) } else { Stage::Done })
             }
             Stage::Done => Ok(Stage::Done),
@@ -152,6 +174,7 @@ impl Buffers {
     /// `x += attention(norm(x))`, appending this batch's keys and values to the cache.
     fn attention(
         &mut self,
+        index: usize,
         (block, adapter): (&Block, &BlockAdapter),
         cache: &mut [HeadCache],
         weights: &Weights,
@@ -163,6 +186,7 @@ impl Buffers {
         let tokens = self.x.len() / width;
         let readers = [&block.query.matrix, &block.key.matrix, &block.value.matrix];
         self.norm_x(weights, &block.attention_norm, &readers);
+        show(&mut self.observer, index, Site::Attention, &self.normed);
         let input = Input { values: &self.normed, columns: width, quantized: &self.quantized };
         let Self { query, key, value, low_rank, scratch, .. } = self;
         for (linear, adapter, out) in [
@@ -197,6 +221,7 @@ impl Buffers {
         let attended = config.head_count * head_dim;
         meeting.gather((tokens, attended), |index| layout.attended_of(index), &mut self.own, &mut self.whole)?;
 
+        show(&mut self.observer, index, Site::AttentionOutput, &self.whole);
         let readers = [&block.attention_output.matrix];
         quantize_for(&readers, &self.whole, attended, &mut self.quantized, weights);
         let input = Input { values: &self.whole, columns: attended, quantized: &self.quantized };
@@ -229,6 +254,7 @@ impl Buffers {
     /// `x += down(silu(gate(norm(x))) * up(norm(x)))`
     fn feed_forward(
         &mut self,
+        index: usize,
         (block, adapter): (&Block, &BlockAdapter),
         weights: &Weights,
         meeting: &mut Meeting,
@@ -237,6 +263,7 @@ impl Buffers {
         let (width, hidden) = (config.embedding_length, config.feed_forward_length);
         let tokens = self.x.len() / width;
         self.norm_x(weights, &block.feed_forward_norm, &[&block.gate, &block.up]);
+        show(&mut self.observer, index, Site::FeedForward, &self.normed);
         let input = Input { values: &self.normed, columns: width, quantized: &self.quantized };
         block.gate.matmul(&input, &mut self.own, &mut self.scratch);
         add(&adapter.gate, &input, &mut self.own, &mut self.low_rank);
@@ -245,6 +272,7 @@ impl Buffers {
         cpu::swiglu(weights.cpu, &mut self.own, &self.up);
         meeting.gather((tokens, hidden), |index| layout.hidden_of(index), &mut self.own, &mut self.whole)?;
 
+        show(&mut self.observer, index, Site::Down, &self.whole);
         quantize_for(&[&block.down], &self.whole, hidden, &mut self.quantized, weights);
         let input = Input { values: &self.whole, columns: hidden, quantized: &self.quantized };
         block.down.matmul(&input, &mut self.own, &mut self.scratch);
@@ -264,6 +292,12 @@ impl Buffers {
         }
         cpu::add(&mut self.x, &self.whole);
         Ok(())
+    }
+}
+
+fn show(observer: &mut Option<Observer>, index: usize, site: Site, input: &[f32]) {
+    if let Some(observer) = observer {
+        observer(index, site, input);
     }
 }
 

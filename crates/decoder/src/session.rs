@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     Alone, CacheType, Comm, Disconnected, ForwardError, Weights,
     meeting::{BATCH, Interrupt},
-    runner::{Runner, Stage},
+    runner::{Observer, Runner, Stage},
 };
 
 /// Multiplications that one step of a forward pass should not exceed by much, so that it may be stopped soon: about 50 ms in a browser.
@@ -144,6 +144,11 @@ impl Session {
             self.runner.adapter = number;
         }
         Ok(())
+    }
+
+    /// Shows `observer` what every product of every block reads, from the next pass on.
+    pub fn observe(&mut self, observer: Observer) {
+        self.runner.observe(observer);
     }
 
     /// The logits of the last finished pass.

@@ -2,8 +2,8 @@
 
 use crate::ExportError;
 use crate::container::{Planned, write_files};
-use crate::gguf::write_tensor;
 use crate::model::gguf_rows;
+use crate::quantize::write_tensor;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value;
 use candle_core::{Device, Tensor};
@@ -44,7 +44,7 @@ pub fn write_adapter(
         let values = if index % 2 == 0 { &matrix.a } else { &matrix.b };
         let tensor = Tensor::from_slice(values, planned[index].shape.as_slice(), &Device::Cpu)?;
         let tensor = if index % 2 == 0 { tensor } else { gguf_rows(shape, matrix.target.part, &tensor)? };
-        write_tensor(&tensor, dtype, file, out)
+        write_tensor(&tensor, dtype, None, file, out)
     })?;
     Ok(())
 }

@@ -64,18 +64,25 @@ pub fn compare(files: &[PathBuf], reference: &[PathBuf], text: &str, limit: usiz
     Ok(sum)
 }
 
-fn load(paths: &[PathBuf]) -> Result<Model, ExportError> {
-    let path = paths.first().map_or(Path::new(""), PathBuf::as_path);
-    let refuse = |source: generate::Error| ExportError::Read { source, path: path.to_owned() };
-    let mut files = Vec::new();
-    for path in paths {
-        files.push(File::open(path).map_err(ExportError::io(path))?);
-    }
-    let gguf = Gguf::read_parts(&mut files).map_err(|e| refuse(e.into()))?;
+pub fn load(paths: &[PathBuf]) -> Result<Model, ExportError> {
+    let (gguf, mut files) = open(paths)?;
+    let refuse = |source: generate::Error| ExportError::Read { source, path: paths[0].clone() };
     let outline = Outline::from_gguf(&gguf).map_err(refuse)?;
     let mut loader = Loader::new(&gguf, Shard::WHOLE).map_err(|e| refuse(e.into()))?;
     while loader.step(&mut files).map_err(|e| refuse(e.into()))?.is_continue() {}
     Ok(outline.with_weights(loader.finish()))
+}
+
+/// Reads the header of a model in one file or several.
+pub fn open(paths: &[PathBuf]) -> Result<(Gguf, Vec<File>), ExportError> {
+    let mut files = Vec::new();
+    for path in paths {
+        files.push(File::open(path).map_err(ExportError::io(path))?);
+    }
+    let path = paths.first().map_or(Path::new(""), PathBuf::as_path);
+    let refuse = |source: decoder::LoadError| ExportError::Read { source: source.into(), path: path.to_owned() };
+    let gguf = Gguf::read_parts(&mut files).map_err(refuse)?;
+    Ok((gguf, files))
 }
 
 fn log_softmax(logits: &[f32]) -> Vec<f64> {

@@ -47,6 +47,27 @@ pub enum ExportError {
         /// The file.
         path: PathBuf,
     },
+    /// A file that is no importance matrix, or one of another model.
+    #[error("this importance matrix cannot be used: {reason}: {path}")]
+    Imatrix {
+        /// What stands in the way.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// An importance matrix of a model of another shape.
+    #[error("the importance matrix has {found} columns for {name}, which has {wanted}: it is another model's")]
+    Columns {
+        /// The tensor.
+        name: String,
+        /// Columns in the importance matrix.
+        found: usize,
+        /// Columns of the tensor.
+        wanted: usize,
+    },
+    /// An importance matrix that names no tensor of the model.
+    #[error("the importance matrix names no tensor of the model: it is another model's")]
+    Unrelated,
     /// Candle failed to quantize.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -1,17 +1,13 @@
 //! Writing a model as GGUF, in llama.cpp's names and layout.
 
 use crate::container::{Planned, write_files};
-use crate::{ExportError, Source, Type};
+use crate::quantize::write_tensor;
+use crate::{ExportError, Imatrix, Source, Type};
+use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Value;
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use checkpoint::{Family, RotaryScaling, Shape, TensorSpec};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::thread;
-
-/// Values that are widened to f32 and quantized at a time.
-const SLAB: usize = 8 << 20;
 
 /// How a model is written.
 #[derive(Clone, Debug)]
@@ -20,6 +16,8 @@ pub struct GgufOptions {
     pub kind: Type,
     /// Further `general.*` texts: name, license, description.
     pub about: Vec<(String, String)>,
+    /// What low-bit types spare most.
+    pub imatrix: Option<Imatrix>,
     /// Most bytes of a part; one file where `None`.
     pub part_bytes: Option<u64>,
 }
@@ -44,9 +42,10 @@ pub fn write_gguf(source: &Source, options: &GgufOptions, out: &Path) -> Result<
     if let Some(folder) = &source.template {
         vocabulary.use_template_of(folder);
     }
+    let specs = shape.tensors();
+    let importance = importance(&specs, options.imatrix.as_ref())?;
     let mut metadata = header(shape, options);
     metadata.extend(vocabulary.metadata());
-    let specs = shape.tensors();
     let mut planned: Vec<Planned> = specs.iter().map(|spec| plan(spec, shape, options.kind)).collect();
     let factors: Option<Vec<f32>> =
         shape.rotary.factors().map(|factors| factors.into_iter().map(|factor| factor as f32).collect());
@@ -61,7 +60,7 @@ pub fn write_gguf(source: &Source, options: &GgufOptions, out: &Path) -> Result<
             (None, Some(factors)) => Tensor::from_slice(factors, factors.len(), &Device::Cpu)?,
             (None, None) => unreachable!("only the factors follow the checkpoint's tensors"),
         };
-        write_tensor(&tensor, dtype, file, out)
+        write_tensor(&tensor, dtype, importance.get(index).and_then(Option::as_deref), file, out)
     })?;
     let mut bytes = 0;
     for file in &files {
@@ -71,43 +70,28 @@ pub fn write_gguf(source: &Source, options: &GgufOptions, out: &Path) -> Result<
     Ok(Summary { files, tensors: planned.len(), parameters, bytes })
 }
 
+/// The importance of each tensor's columns, where the matrix has it.
+fn importance(specs: &[TensorSpec], imatrix: Option<&Imatrix>) -> Result<Vec<Option<Vec<f32>>>, ExportError> {
+    let Some(imatrix) = imatrix else { return Ok(Vec::new()) };
+    let of = |spec: &TensorSpec| {
+        let weights = imatrix.weights(&spec.gguf).filter(|_| spec.shape.len() == 2);
+        match &weights {
+            Some(weights) if weights.len() != spec.shape[1] => {
+                let (name, found, wanted) = (spec.gguf.clone(), weights.len(), spec.shape[1]);
+                Err(ExportError::Columns { name, found, wanted })
+            }
+            _ => Ok(weights),
+        }
+    };
+    let all: Vec<_> = specs.iter().map(of).collect::<Result<_, _>>()?;
+    match all.iter().any(Option::is_some) {
+        true => Ok(all),
+        false => Err(ExportError::Unrelated),
+    }
+}
+
 fn plan(spec: &TensorSpec, shape: &Shape, kind: Type) -> Planned {
     Planned { name: spec.gguf.clone(), shape: spec.shape.clone(), dtype: kind.stored(spec, shape) }
-}
-
-/// Quantizes a few rows at a time, on every core.
-pub fn write_tensor(tensor: &Tensor, dtype: GgmlDType, file: &mut dyn Write, out: &Path) -> Result<(), ExportError> {
-    let rows = tensor.dims()[0];
-    let columns = tensor.elem_count() / rows;
-    let tensor = tensor.reshape((rows, columns))?;
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let slab = (SLAB / columns).clamp(cores, rows.max(cores));
-    for start in (0..rows).step_by(slab) {
-        let slab = tensor.narrow(0, start, slab.min(rows - start))?.to_dtype(DType::F32)?;
-        let count = slab.dims()[0];
-        let share = count.div_ceil(cores);
-        let quantized: Vec<Result<Vec<u8>, candle_core::Error>> = thread::scope(|scope| {
-            let handles: Vec<_> = (0..count)
-                .step_by(share)
-                .map(|first| {
-                    let slab = &slab;
-                    scope.spawn(move || quantize(&slab.narrow(0, first, share.min(count - first))?, dtype))
-                })
-                .collect();
-            handles.into_iter().map(|handle| handle.join().expect("a quantizing thread panicked")).collect()
-        });
-        for bytes in quantized {
-            file.write_all(&bytes?).map_err(ExportError::io(out))?;
-        }
-    }
-    Ok(())
-}
-
-fn quantize(rows: &Tensor, dtype: GgmlDType) -> Result<Vec<u8>, candle_core::Error> {
-    // Vectors come as columns of one value: only blocks care for the rows.
-    let rows = if rows.dims()[1] == 1 { rows.flatten_all()? } else { rows.clone() };
-    // A part of a tensor that is contiguous still has the whole tensor's storage, which candle would quantize.
-    Ok(QTensor::quantize(&rows.force_contiguous()?, dtype)?.data()?.into_owned())
 }
 
 fn header(shape: &Shape, options: &GgufOptions) -> Vec<(String, Value)> {
@@ -119,6 +103,10 @@ fn header(shape: &Shape, options: &GgufOptions) -> Vec<(String, Value)> {
         ("general.file_type".to_string(), Value::U32(options.kind.file_type())),
         ("general.quantization_version".to_string(), Value::U32(2)),
     ];
+    if let Some(imatrix) = &options.imatrix {
+        header.push(("quantize.imatrix.entries_count".to_string(), count(imatrix.entries.len())));
+        header.push(("quantize.imatrix.chunks_count".to_string(), Value::U32(imatrix.chunks)));
+    }
     header.extend(options.about.iter().map(|(key, text)| (format!("general.{key}"), Value::String(text.clone()))));
     let mut keys = vec![
         ("context_length", count(shape.max_position_embeddings)),

@@ -5,8 +5,10 @@ mod check;
 mod container;
 mod error;
 mod gguf;
+mod imatrix;
 mod merge;
 mod model;
+mod quantize;
 mod types;
 mod web;
 
@@ -14,6 +16,7 @@ pub use adapter::write_adapter;
 pub use check::{Comparison, compare};
 pub use error::ExportError;
 pub use gguf::{GgufOptions, Summary, write_gguf};
+pub use imatrix::{Entry, Imatrix, collect};
 pub use merge::merge;
 pub use model::Source;
 pub use types::Type;

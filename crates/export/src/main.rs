@@ -4,9 +4,10 @@ use anyhow::{Context, Result};
 use candle_core::quantized::GgmlDType;
 use checkpoint::{Adapter, Base};
 use clap::{Args, Parser, Subcommand};
+use decoder::part_paths;
 use export::{
-    GgufOptions, NamedAdapter, Source, Type, WebOptions, WebSummary, check_web, compare, merge, write_adapter,
-    write_gguf, write_web,
+    GgufOptions, Imatrix, NamedAdapter, Source, Type, WebOptions, WebSummary, check_web, collect, compare, merge,
+    write_adapter, write_gguf, write_web,
 };
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,20 @@ enum Command {
         out: PathBuf,
         #[command(flatten)]
         about: About,
+    },
+    /// Reads a text with a model and notes which inputs of its matrices are large, for `gguf --imatrix`
+    Imatrix {
+        #[command(flatten)]
+        source: SourceArguments,
+        /// The text: the more like what the model will read, the better
+        #[arg(long, value_name = "FILE")]
+        text: PathBuf,
+        /// Read at most this many tokens
+        #[arg(long, default_value_t = 50_000)]
+        limit: usize,
+        /// The file to write, in llama.cpp's format
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Writes a folder that any web server serves and the page opens: parts, adapters, roles, card, manifest
     Web(Box<WebArguments>),
@@ -86,6 +101,10 @@ struct GgufArguments {
     /// The file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// An importance matrix by which Q4_0, web and the K types spare the weights that matter most: a file of `imatrix` or of
+    /// llama.cpp's llama-imatrix
+    #[arg(long, value_name = "FILE")]
+    imatrix: Option<PathBuf>,
     /// Split into parts of at most about this size, named as llama.cpp does: 500M, 2G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     shards: Option<u64>,
@@ -106,6 +125,9 @@ struct WebArguments {
     /// How matrices are stored: see `export gguf --help`
     #[arg(long = "type", default_value = "web", value_parser = parse_type)]
     kind: Type,
+    /// An importance matrix: see `export gguf --help`
+    #[arg(long, value_name = "FILE")]
+    imatrix: Option<PathBuf>,
     /// A folder of roles: ID/role.json, or character cards as .json and .png
     #[arg(long, value_name = "DIR")]
     roles: Option<PathBuf>,
@@ -141,6 +163,7 @@ impl WebArguments {
         let folder_name = || self.source.model.file_name().map(|name| name.to_string_lossy().into_owned());
         Ok(WebOptions {
             kind: self.kind,
+            imatrix: self.imatrix.as_deref().map(Imatrix::read).transpose()?,
             name: self.about.name.or_else(folder_name).unwrap_or_else(|| "model".into()),
             licence: self.about.license.unwrap_or_default(),
             description: self.about.description.unwrap_or_default(),
@@ -184,7 +207,8 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Gguf(arguments) => {
             let source = Source::open(&arguments.source.model, arguments.source.adapter.as_deref())?;
             let about = arguments.about.texts();
-            let options = GgufOptions { kind: arguments.kind, about, part_bytes: arguments.shards };
+            let imatrix = arguments.imatrix.as_deref().map(Imatrix::read).transpose()?;
+            let options = GgufOptions { kind: arguments.kind, about, imatrix, part_bytes: arguments.shards };
             let summary = write_gguf(&source, &options, &arguments.out)?;
             for file in &summary.files {
                 eprintln!("{}", file.display());
@@ -209,6 +233,13 @@ fn run(arguments: Arguments) -> Result<()> {
             let out = arguments.out.clone();
             let summary = write_web(&mut source, &arguments.options()?, &out)?;
             print_web(&out, &summary);
+        }
+        Command::Imatrix { source, text, limit, out } => {
+            let words = std::fs::read_to_string(&text).with_context(|| format!("cannot read {}", text.display()))?;
+            let matrix = imatrix(&source, &words, limit, &out)?;
+            matrix.write(&text.file_name().unwrap_or_default().to_string_lossy(), &out)?;
+            let (entries, chunks, size) = (matrix.entries.len(), matrix.chunks, matrix.chunk_size);
+            eprintln!("{}: {entries} matrices, {chunks} pieces of {size} tokens", out.display());
         }
         Command::Check { web: Some(folder), .. } => {
             print_web(&folder, &check_web(&folder)?);
@@ -243,6 +274,19 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("a name and a value with = between, as in alice=runs/alice/adapter".into()),
     }
+}
+
+/// The decoder reads GGUF only: a folder, or a base under an adapter, becomes one beside `out` for the time being.
+fn imatrix(source: &SourceArguments, text: &str, limit: usize, out: &Path) -> Result<Imatrix> {
+    if source.model.is_file() && source.adapter.is_none() {
+        return Ok(collect(&part_paths(&source.model), text, limit)?);
+    }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = tempfile::tempdir_in(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
+    let options = GgufOptions { kind: Type::Q8_0, about: vec![], imatrix: None, part_bytes: None };
+    let source = Source::open(&source.model, source.adapter.as_deref())?;
+    let summary = write_gguf(&source, &options, &folder.path().join("model.gguf"))?;
+    Ok(collect(&summary.files, text, limit)?)
 }
 
 fn parse_type(text: &str) -> Result<Type, String> {

@@ -13,7 +13,7 @@ use training::model::Pack;
 use training::rocit::{LoraTrainer, TrainerOptions};
 
 fn write(base: &Path, kind: Type, part_bytes: Option<u64>, out: &Path) -> PathBuf {
-    let options = GgufOptions { kind, about: vec![], part_bytes };
+    let options = GgufOptions { kind, about: vec![], imatrix: None, part_bytes };
     write_gguf(&Source::open(base, None).unwrap(), &options, out).unwrap().files.pop().unwrap()
 }
 

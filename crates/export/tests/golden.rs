@@ -18,7 +18,7 @@ use std::sync::Arc;
 const PROMPT: [u32; 10] = [0, 40, 77, 101, 35, 200, 91, 150, 7, 64];
 
 fn options(kind: Type, part_bytes: Option<u64>) -> GgufOptions {
-    GgufOptions { kind, about: vec![("name".into(), "tiny".into())], part_bytes }
+    GgufOptions { kind, about: vec![("name".into(), "tiny".into())], imatrix: None, part_bytes }
 }
 
 fn session(files: &[PathBuf], adapters: &[PathBuf], threads: usize) -> Session {

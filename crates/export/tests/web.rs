@@ -18,6 +18,7 @@ fn options(at: &Path) -> WebOptions {
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
     };
     WebOptions {
+        imatrix: None,
         kind: Type::Web,
         name: "Tiny two".into(),
         licence: "MIT".into(),

@@ -9,7 +9,7 @@ mod staging;
 pub use check::{WebSummary, check_web};
 pub use error::WebError;
 
-use crate::{ExportError, GgufOptions, Source, Type, write_adapter, write_gguf};
+use crate::{ExportError, GgufOptions, Imatrix, Source, Type, write_adapter, write_gguf};
 use candle_core::quantized::GgmlDType;
 use checkpoint::Adapter;
 use manifest::{CHUNK_BYTES, FILE_NAME, FORMAT, Hasher, Manifest};
@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 pub struct WebOptions {
     /// How the model's matrices are stored.
     pub kind: Type,
+    /// What low-bit types spare most.
+    pub imatrix: Option<Imatrix>,
     /// The model's name, for people.
     pub name: String,
     /// The weights' licence; empty where nobody says.
@@ -66,7 +68,8 @@ pub fn write_web(source: &mut Source, options: &WebOptions, out: &Path) -> Resul
         .filter(|(_, text)| !text.is_empty())
         .map(|(key, text)| (key.to_owned(), text.clone()))
         .collect();
-    let gguf = GgufOptions { kind: options.kind, about, part_bytes: Some(options.part_bytes) };
+    let (imatrix, part_bytes) = (options.imatrix.clone(), Some(options.part_bytes));
+    let gguf = GgufOptions { kind: options.kind, about, imatrix, part_bytes };
     let written = write_gguf(source, &gguf, &staging.path(&format!("{stem}.gguf"))?)?;
     let model = written.files.iter().map(|path| staging.name(path)).collect();
 

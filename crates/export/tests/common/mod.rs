@@ -74,3 +74,8 @@ pub fn write_base(folder: &Path, name: &str) -> Shape {
     assert_eq!(shape.family == Family::ChatGlm, name == "chatglm");
     shape
 }
+
+/// A written model.
+pub fn load(file: &Path) -> generate::Model {
+    generate::Model::load(&mut fs::File::open(file).unwrap(), &mut |_| std::ops::ControlFlow::Continue(())).unwrap()
+}
