@@ -6,6 +6,7 @@ mod base;
 mod config;
 mod error;
 mod gguf;
+mod safetensor_files;
 mod sentencepiece;
 mod shape;
 mod tensors;

@@ -1,7 +1,7 @@
 use crate::gguf::GgufBase;
+use crate::safetensor_files::SafetensorFiles;
 use crate::{CheckpointError, TensorSpec};
-use candle_core::{DType, Device, Tensor, safetensors::MmapedSafetensors};
-use safetensors::tensor::TensorView;
+use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub struct Weights {
 }
 
 enum Files {
-    Safetensors(MmapedSafetensors),
+    Safetensors(SafetensorFiles),
     Gguf(Arc<GgufBase>),
 }
 
@@ -37,13 +37,7 @@ impl Weights {
         } else {
             return Err(CheckpointError::NoWeights { path: folder.to_owned() });
         };
-        for path in &paths {
-            std::fs::File::open(path).map_err(CheckpointError::io(path))?;
-            // SAFETY: as below; opened alone only to name a damaged file.
-            unsafe { MmapedSafetensors::new(path) }.map_err(CheckpointError::damaged(path))?;
-        }
-        // SAFETY: the files are mapped read-only; a writer that truncates one meanwhile ends this program, nothing else.
-        let files = unsafe { MmapedSafetensors::multi(&paths) }.map_err(CheckpointError::damaged(folder))?;
+        let files = SafetensorFiles::open(&paths)?;
         Ok(Weights { path: folder.to_owned(), files: Files::Safetensors(files) })
     }
 
@@ -54,38 +48,20 @@ impl Weights {
     /// A tensor as it is stored, quantized ones as f32, if its shape is the one wanted.
     pub fn stored(&self, spec: &TensorSpec) -> Result<Tensor, CheckpointError> {
         match &self.files {
-            Files::Safetensors(files) => {
-                self.view(files, spec)?;
-                files.load(&spec.name, &Device::Cpu)
+            Files::Safetensors(files) => files.load(spec, &self.path),
+            Files::Gguf(gguf) => {
+                let tensor = Tensor::from_vec(gguf.values(spec)?, spec.shape.as_slice(), &Device::Cpu);
+                tensor.map_err(CheckpointError::damaged(&self.path))
             }
-            Files::Gguf(gguf) => Tensor::from_vec(gguf.values(spec)?, spec.shape.as_slice(), &Device::Cpu),
         }
-        .map_err(CheckpointError::damaged(&self.path))
     }
 
     /// The type of [`Self::stored`], if the tensor's shape is the one wanted.
     pub fn dtype(&self, spec: &TensorSpec) -> Result<DType, CheckpointError> {
         match &self.files {
-            Files::Safetensors(files) => {
-                self.view(files, spec)?.dtype().try_into().map_err(CheckpointError::damaged(&self.path))
-            }
+            Files::Safetensors(files) => files.dtype(spec, &self.path),
             Files::Gguf(_) => Ok(DType::F32),
         }
-    }
-
-    fn view<'a>(&self, files: &'a MmapedSafetensors, spec: &TensorSpec) -> Result<TensorView<'a>, CheckpointError> {
-        let view = files
-            .get(&spec.name)
-            .map_err(|_| CheckpointError::Missing { name: spec.name.clone(), path: self.path.clone() })?;
-        if view.shape() != spec.shape {
-            return Err(CheckpointError::Shape {
-                name: spec.name.clone(),
-                found: view.shape().to_vec(),
-                wanted: spec.shape.clone(),
-                path: self.path.clone(),
-            });
-        }
-        Ok(view)
     }
 
     /// The values of a tensor as f32, by rows, if its shape is the one wanted.

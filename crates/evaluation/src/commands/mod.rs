@@ -96,6 +96,12 @@ pub struct Asking {
     /// A model file.
     #[arg(long, value_name = "GGUF", required_unless_present = "endpoint")]
     model: Option<PathBuf>,
+    /// A LoRA as GGUF, put on the model.
+    #[arg(long, value_name = "GGUF", requires = "model")]
+    adapter: Option<PathBuf>,
+    /// How chats are written, in place of the model file's own layout: rocit for an adapter that was trained so.
+    #[arg(long, value_name = "NAME", requires = "model")]
+    template: Option<String>,
     /// An OpenAI-compatible server: its address up to and with /v1, then model=NAME and, where needed, key-env=VARIABLE,
     /// concurrency=N, rpm=N, tpm=N, input-price=P, output-price=P (for a million tokens), timeout=SECONDS, all separated by
     /// commas. May be given several times.
@@ -113,14 +119,24 @@ impl Asking {
     fn teachers(&self) -> Result<Vec<TeacherSpec>> {
         match &self.model {
             Some(path) if path.to_string_lossy().contains(',') => bail!("a comma in the name of {}", path.display()),
-            Some(path) => Ok(vec![path.to_string_lossy().parse()?]),
+            Some(path) => {
+                let spec: TeacherSpec = path.to_string_lossy().parse()?;
+                let adapter = self.adapter.as_ref().map(|path| path.to_string_lossy().into_owned());
+                Ok(vec![TeacherSpec { adapter, template: self.template.clone(), ..spec }])
+            }
             None => Ok(self.endpoint.clone()),
         }
     }
 
     /// The names of the models that are asked.
     pub fn models(&self) -> Result<Vec<String>> {
-        let name = |spec: TeacherSpec| spec.model.clone().unwrap_or_else(|| file_name(&spec.place));
+        let name = |spec: TeacherSpec| {
+            let TeacherSpec { place, model, adapter, template, .. } = spec;
+            let mut name = model.unwrap_or_else(|| file_name(&place));
+            name.extend(adapter.map(|adapter| format!("+{}", file_name(&adapter))));
+            name.extend(template.map(|template| format!("@{template}")));
+            name
+        };
         Ok(self.teachers()?.into_iter().map(name).collect())
     }
 

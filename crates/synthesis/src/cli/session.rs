@@ -3,7 +3,7 @@ use anyhow::{Context, Result, ensure};
 use std::{fs, future::Future, pin::Pin, sync::Arc};
 use synthesis::{
     Dispatcher, Durability, Endpoint, Failure, Journal, Planned, Price, Retries, Stage, rehearsed_answer,
-    teacher::{Local, Teacher, TeacherSpec},
+    teacher::{Teacher, TeacherSpec},
 };
 
 /// Seconds that a request takes where nobody knows better: for a dry run's estimate of time.
@@ -29,11 +29,7 @@ pub async fn run<'a, T>(
     let mut local = Vec::new();
     for spec in specs {
         // A file is opened once, and its context must be known for the rehearsal; a server costs nothing to open later.
-        local.push(if spec.is_server() {
-            None
-        } else {
-            Some(Box::new(Local::open(spec.place.as_ref())?) as Box<dyn Teacher>)
-        });
+        local.push(if spec.is_server() { None } else { Some(Box::new(spec.open_file()?) as Box<dyn Teacher>) });
     }
     let models: Vec<String> = specs.iter().zip(&local).map(|(spec, local)| model(spec, local.as_deref())).collect();
     let context = local.iter().flatten().filter_map(|teacher| teacher.context()).min();

@@ -2,10 +2,18 @@
 
 use super::{Reply, Replying, Teacher, TeacherError};
 use crate::Request;
-use decoder::{CacheType, Gguf, load_threaded};
+use decoder::{CacheType, Gguf, load_threaded_with_adapters};
 use generate::{Error, Generator, Message, Options, Outline, Prompt, StopReason};
 use roles::Speaker;
-use std::{fs::File, io, num::NonZero, ops::ControlFlow, path::Path, sync::Arc, thread};
+use std::{
+    fs::File,
+    io,
+    num::NonZero,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// A model file on this machine. It answers one request after the other.
@@ -24,17 +32,19 @@ struct Asked {
 }
 
 impl Local {
-    /// Loads a GGUF file of one part.
+    /// Loads a GGUF file of one part, and puts the LoRA of a second GGUF on it. `template` names a layout of chats that takes the
+    /// place of the file's own.
     ///
     /// # Errors
-    /// The file cannot be read or is no usable model.
-    pub fn open(path: &Path) -> Result<Local, TeacherError> {
-        let owned = path.to_owned();
+    /// A file cannot be read, is no usable model, or is an adapter of another one; there is no such template.
+    pub fn open(path: &Path, adapter: Option<&Path>, template: Option<&str>) -> Result<Local, TeacherError> {
+        let (owned, owned_adapter) = (path.to_owned(), adapter.map(Path::to_owned));
+        let owned_template = template.map(str::to_owned);
         let (asked, mut requests) = mpsc::unbounded_channel::<Asked>();
         let (loaded, context) = std::sync::mpsc::channel();
         // The generator stays on the thread that loads it.
         let work = move || {
-            let mut generator = match load(&owned) {
+            let mut generator = match load(&owned, owned_adapter, owned_template.as_deref()) {
                 Ok(generator) => generator,
                 Err(error) => return loaded.send(Err(error)).unwrap_or_default(),
             };
@@ -47,12 +57,19 @@ impl Local {
         let gone = |reason: String| TeacherError::Unusable { reason };
         thread::Builder::new().name("teacher".into()).spawn(work).map_err(|error| gone(error.to_string()))?;
         let context = context.recv().map_err(|_| gone("the local model's thread has ended".into()))??;
-        let model = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // All that decides an answer is in the name, by which answers are remembered.
+        let mut model = file_name(path);
+        model.extend(adapter.map(|adapter| format!("+{}", file_name(adapter))));
+        model.extend(template.map(|name| format!("@{name}")));
         Ok(Local { model, context, asked })
     }
 }
 
-fn load(path: &Path) -> Result<Generator, TeacherError> {
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn load(path: &Path, adapter: Option<PathBuf>, template: Option<&str>) -> Result<Generator, TeacherError> {
     let unusable =
         |error: &dyn std::fmt::Display| TeacherError::Unusable { reason: format!("{error}: {}", path.display()) };
     let mut file = File::open(path).map_err(|error| unusable(&error))?;
@@ -60,10 +77,21 @@ fn load(path: &Path) -> Result<Generator, TeacherError> {
     let outline = Outline::from_gguf(&gguf).map_err(|error| unusable(&error))?;
     let owned = path.to_owned();
     let open = move || File::open(&owned).map(|file| vec![file]) as io::Result<Vec<File>>;
+    let adapted = adapter.is_some();
+    let open_adapters = move || adapter.iter().map(File::open).collect::<io::Result<Vec<_>>>();
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let loaded = load_threaded(&gguf, open, threads, CacheType::default(), &mut |_| ControlFlow::Continue(()));
+    let (cache_type, mut go_on) = (CacheType::default(), |_| ControlFlow::Continue(()));
+    let loaded = load_threaded_with_adapters(&gguf, open, open_adapters, threads, cache_type, &mut go_on);
     let (weights, comm) = loaded.map_err(|error| unusable(&error))?;
-    Ok(Generator::with_comm(Arc::new(outline.with_weights(weights)), comm, 0, CacheType::default()))
+    let mut model = outline.with_weights(weights);
+    if let Some(name) = template {
+        model.use_template(name).map_err(|error| unusable(&error))?;
+    }
+    let mut generator = Generator::with_comm(Arc::new(model), comm, 0, cache_type);
+    if adapted {
+        generator.use_adapter(Some(0)).map_err(|error| unusable(&error))?;
+    }
+    Ok(generator)
 }
 
 fn answer(generator: &mut Generator, messages: Vec<Message>, options: Options) -> Result<Reply, TeacherError> {

@@ -10,6 +10,10 @@ pub struct TeacherSpec {
     pub place: String,
     /// The model's name at the server.
     pub model: Option<String>,
+    /// A LoRA as GGUF, on a file.
+    pub adapter: Option<String>,
+    /// The name of a layout of chats, in place of the file's own.
+    pub template: Option<String>,
     /// The environment variable that holds the key. A key itself is never an argument.
     pub key_env: Option<String>,
     /// Share of the requests, beside other teachers.
@@ -55,8 +59,19 @@ pub enum SpecError {
     },
 }
 
-const NAMES: [&str; 9] =
-    ["model", "key-env", "weight", "concurrency", "rpm", "tpm", "input-price", "output-price", "timeout"];
+const NAMES: [&str; 11] = [
+    "model",
+    "adapter",
+    "template",
+    "key-env",
+    "weight",
+    "concurrency",
+    "rpm",
+    "tpm",
+    "input-price",
+    "output-price",
+    "timeout",
+];
 
 impl FromStr for TeacherSpec {
     type Err = SpecError;
@@ -68,6 +83,8 @@ impl FromStr for TeacherSpec {
             concurrency: if is_address(&place) { 16 } else { 1 },
             place,
             model: None,
+            adapter: None,
+            template: None,
             key_env: None,
             weight: 1,
             requests_per_minute: None,
@@ -93,6 +110,8 @@ impl TeacherSpec {
     fn set(&mut self, name: &'static str, value: &str) -> Result<(), SpecError> {
         match name {
             "model" => self.model = Some(parse(name, value, "a name", |value: &String| !value.is_empty())?),
+            "adapter" => self.adapter = Some(parse(name, value, "a file", |value: &String| !value.is_empty())?),
+            "template" => self.template = Some(parse(name, value, "a name", |value: &String| !value.is_empty())?),
             "key-env" => {
                 // A key in the place of its variable's name must not be repeated in the error.
                 let is_name = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -121,13 +140,21 @@ impl TeacherSpec {
         is_address(&self.place)
     }
 
+    /// Loads the model file that it names.
+    ///
+    /// # Errors
+    /// As [`Local::open`].
+    pub fn open_file(&self) -> Result<Local, TeacherError> {
+        Local::open(Path::new(&self.place), self.adapter.as_deref().map(Path::new), self.template.as_deref())
+    }
+
     /// Opens the teacher; reads the key from the environment.
     ///
     /// # Errors
     /// The variable is not set, the file is no usable model.
     pub fn open(&self) -> Result<Box<dyn Teacher>, TeacherError> {
         if !self.is_server() {
-            return Ok(Box::new(Local::open(Path::new(&self.place))?));
+            return Ok(Box::new(self.open_file()?));
         }
         let key = match &self.key_env {
             None => Secret::default(),
