@@ -87,8 +87,7 @@ pub async fn by_hand(browser: &Browser) -> Result<()> {
     // A select beside the character changes the adapter from the next message on.
     browser.click("[data-testid=nav-chat]").await?;
     browser.click("[data-testid=character-card][data-role=alice]").await?;
-    let chosen = "return document.querySelector('[data-testid=adapter-select]').value";
-    ensure!(browser.script(chosen, vec![]).await? == "alice", "the role's own adapter is not chosen");
+    ensure!(chosen(browser, "alice").await? == "alice", "the role's own adapter is not chosen");
     let choose = "const select = document.querySelector('[data-testid=adapter-select]');
         select.value = args[0]; select.dispatchEvent(new Event('change', {bubbles: true}))";
     for (name, adapter) in [("nemo", Some("nemo")), ("", None), ("alice", Some("alice"))] {
@@ -134,12 +133,7 @@ pub async fn adapter_file(browser: &Browser) -> Result<()> {
         let before = text(browser, json!({"role": "alice"})).await?;
         give(browser, std::slice::from_ref(&adapter)).await?;
         drop_given(browser).await?;
-        browser.find("adapter-select").await?;
-        let chosen =
-            "for (let i = 0; i < 100 && document.querySelector('[data-testid=adapter-select]').value !== 'nemo'; i++)
-            await new Promise(resolve => setTimeout(resolve, 50));
-            return document.querySelector('[data-testid=adapter-select]').value";
-        ensure!(browser.script(chosen, vec![]).await? == "nemo", "the dropped adapter is not in use");
+        ensure!(chosen(browser, "nemo").await? == "nemo", "the dropped adapter is not in use");
         let with = text(browser, json!({"role": "alice"})).await?;
         let without = text(browser, json!({"role": "alice", "adapter": null})).await?;
         ensure!(with == exported.native(Some("nemo"), "alice", PROMPT)?, "{workers} workers: {with}");
@@ -230,4 +224,13 @@ pub async fn broken_off(browser: &Browser) -> Result<()> {
     let resumed = server.asked().into_iter().filter_map(|asked| asked.range).any(|range| range.start > 0);
     ensure!(resumed, "the download began anew: {:?}", server.asked());
     Ok(())
+}
+
+/// The adapter that the page shows as chosen, `wanted` as soon as it is.
+async fn chosen(browser: &Browser, wanted: &str) -> Result<Value> {
+    browser.find("adapter-select").await?;
+    let wait = "const value = () => document.querySelector('[data-testid=adapter-select]').value;
+        for (let i = 0; i < 100 && value() !== args[0]; i++) await new Promise(resolve => setTimeout(resolve, 50));
+        return value()";
+    browser.script(wait, vec![json!(wanted)]).await
 }

@@ -169,7 +169,7 @@ fn AdapterChoice(role: String) -> impl IntoView {
     };
     let option = move |name: String, label: AnyView| {
         let value = name.clone();
-        view! { <option value=value selected=move || current.get() == name>{label}</option> }
+        view! { <option value=value prop:selected=move || current.get() == name>{label}</option> }
     };
     view! {
         <Show when=move || !adapters().is_empty()>
