@@ -38,6 +38,9 @@ pub struct Decoder {
     /// Makes files of random weights in this folder, where it lacks them, and measures them
     #[arg(long, value_name = "FOLDER")]
     make: Option<PathBuf>,
+    /// Of those files only one in the shape of LLaMA-2-7B, 3.9 GB
+    #[arg(long, requires = "make")]
+    large: bool,
     /// Threads or workers
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,
@@ -85,7 +88,7 @@ pub fn run(root: &Path, subject: Subject) -> Result<()> {
     ensure!(wanted.repetitions > 0 && wanted.decode > 1 && wanted.prefill > 0, "there would be nothing to measure");
     let mut models = models::find(&wanted.models)?;
     if let Some(folder) = &wanted.make {
-        models.extend(models::find(&random_model::make_missing(folder)?)?);
+        models.extend(models::find(&random_model::make_missing(folder, wanted.large)?)?);
     }
     if models.is_empty() {
         models = models::find(&[root.join("models")])?;

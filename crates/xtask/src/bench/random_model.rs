@@ -11,6 +11,9 @@ const SHAPES: [Shape; 2] = [
     Shape { name: "random-135m", layers: 30, width: 576, heads: 9, kv_heads: 3, inner: 1536, vocabulary: 49_152 },
     Shape { name: "random-1b", layers: 22, width: 2048, heads: 32, kv_heads: 4, inner: 5632, vocabulary: 32_000 },
 ];
+/// Larger than one WebAssembly memory may be once it stands beside its file: Q4_0 only.
+const LARGE: Shape =
+    Shape { name: "random-7b", layers: 32, width: 4096, heads: 32, kv_heads: 32, inner: 11_008, vocabulary: 32_000 };
 const CONTEXT: u32 = 2048;
 const ALIGNMENT: u64 = 32;
 /// Values in a block of both types, and the bytes of the F16 scale before them.
@@ -43,12 +46,16 @@ struct Tensor {
     stored: Stored,
 }
 
-/// Makes those files that the folder lacks and returns all of them.
-pub fn make_missing(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Makes those files that the folder lacks, or with `large` the large one alone, and returns all of them.
+pub fn make_missing(folder: &Path, large: bool) -> Result<Vec<PathBuf>> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let (shapes, types): (&[Shape], &[_]) = match large {
+        true => (&[LARGE], &[(Stored::Q4_0, "Q4_0")]),
+        false => (&SHAPES, &[(Stored::Q4_0, "Q4_0"), (Stored::Q8_0, "Q8_0")]),
+    };
     let mut files = Vec::new();
-    for shape in &SHAPES {
-        for (stored, name) in [(Stored::Q4_0, "Q4_0"), (Stored::Q8_0, "Q8_0")] {
+    for shape in shapes {
+        for &(stored, name) in types {
             let file = folder.join(format!("{}-{name}.gguf", shape.name));
             if !file.exists() {
                 eprintln!("making {}", file.display());
