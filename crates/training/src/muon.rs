@@ -1,7 +1,8 @@
 //! Muon (Jordan et al., 2024): the momentum of a matrix, made orthogonal, is its update.
 
-use crate::kernels;
-use crate::matmul::{Matrix, MatrixMut, Write, matmul};
+use crate::cpu::kernels;
+use crate::cpu::matmul::{Matrix, MatrixMut, matmul};
+use crate::device::Write;
 
 /// Decay of the momentum.
 const MOMENTUM: f32 = 0.95;

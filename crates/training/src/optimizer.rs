@@ -1,15 +1,17 @@
 //! Data-parallel training steps: threads share the batch, then the update of the weights.
 
-use crate::kernels::{self, AdamwRates};
-use crate::model::{Gradient, Model, Pack, Parameters, Workspace};
-use crate::muon;
-use std::ops::Range;
+use crate::Result;
+use crate::cpu::Cpu;
+use crate::cpu::kernels::AdamwRates;
+use crate::device::{Device, PlacedMatrix};
+use crate::model::pass::{Gradient, Parameters};
+use crate::model::{Model, Pack, Workspace};
+use crate::parameters::PlacedTensor;
+use std::borrow::Cow;
 use std::thread;
 
 /// Tokens that one thread pushes through the model at a time; bounds the activations' memory.
 const TOKENS_AT_ONCE: usize = 2048;
-/// Values that one thread reduces and updates at a time.
-const CHUNK: usize = 1 << 16;
 
 /// How gradients become updates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
@@ -95,33 +97,50 @@ pub struct StepReport {
 }
 
 /// The weights with their moments, and the threads' buffers.
-pub struct Trainer {
+pub struct Trainer<D: Device = Cpu> {
     /// The model.
     pub model: Model,
     /// Its weights.
-    pub weights: Vec<f32>,
+    pub weights: D::Trained,
     /// AdamW's first moments, Muon's momentum.
-    pub first: Vec<f32>,
+    pub first: D::FloatBuffer,
     /// AdamW's second moments.
-    pub second: Vec<f32>,
+    pub second: D::FloatBuffer,
     /// Steps done.
     pub step: u64,
-    workers: Vec<Worker>,
+    device: D,
+    workers: Vec<Worker<D>>,
 }
 
-#[derive(Default)]
-struct Worker {
-    work: Workspace,
-    gradient: Vec<f32>,
+pub(crate) struct Worker<D: Device> {
+    pub work: Workspace<D>,
+    pub gradient: D::FloatBuffer,
+}
+
+impl<D: Device> Worker<D> {
+    /// As many as the device wants, with gradients of `len` values.
+    pub fn all(device: &D, len: usize, recompute: bool) -> Vec<Worker<D>> {
+        let work = || Workspace::new(device.clone(), recompute);
+        let worker = |_| Worker { work: work(), gradient: device.floats(vec![0.0; len]) };
+        (0..device.workers()).map(worker).collect()
+    }
 }
 
 impl Trainer {
     /// A trainer at step 0. Results are the same bit for bit for the same number of `threads`.
     pub fn new(model: Model, weights: Vec<f32>, threads: usize) -> Trainer {
+        Trainer::on(Cpu::new(threads), model, weights)
+    }
+}
+
+impl<D: Device> Trainer<D> {
+    /// A trainer at step 0.
+    pub fn on(device: D, model: Model, weights: Vec<f32>) -> Trainer<D> {
         let len = model.map.len;
         assert_eq!(weights.len(), len, "one value for each parameter");
-        let workers = (0..threads.max(1)).map(|_| Worker { gradient: vec![0.0; len], ..Worker::default() }).collect();
-        Trainer { model, weights, first: vec![0.0; len], second: vec![0.0; len], step: 0, workers }
+        let [first, second] = [(); 2].map(|()| device.floats(vec![0.0; len]));
+        let workers = Worker::all(&device, len, false);
+        Trainer { model, weights: device.trained(weights), first, second, step: 0, device, workers }
     }
 
     /// One step on the mean loss of all targets in `rows`.
@@ -130,15 +149,15 @@ impl Trainer {
         let scale = 1.0 / targets.max(1) as f32;
         let (model, weights) = (&self.model, &self.weights);
         let losses = in_parallel(&mut self.workers, rows, TOKENS_AT_ONCE, |_, worker, packs| {
-            worker.gradient.fill(0.0);
             let Worker { work, gradient } = worker;
-            let p = Parameters::base(weights);
+            work.device().clear_floats(gradient);
+            let p = Parameters::base(&**weights);
             packs
                 .iter()
-                .map(|pack| model.loss_and_gradient(&p, Gradient::Weights(gradient), work, pack, scale))
+                .map(|pack| model.loss_and_gradient(&p, Gradient::Weights(&mut **gradient), work, pack, scale))
                 .sum::<f64>()
         });
-        let gradient_norm = self.reduce();
+        let gradient_norm = self.device.reduce(self.workers.iter_mut().map(|w| &mut *w.gradient).collect());
         self.update(rule, lr, gradient_norm);
         self.step += 1;
         StepReport {
@@ -154,50 +173,52 @@ impl Trainer {
         let targets: usize = rows.iter().map(Pack::target_count).sum();
         let (model, weights) = (&self.model, &self.weights);
         let loss = in_parallel(&mut self.workers, rows, TOKENS_AT_ONCE, |_, worker, packs| {
-            packs.iter().map(|pack| model.loss(&Parameters::base(weights), &mut worker.work, pack)).sum::<f64>()
+            packs.iter().map(|pack| model.loss(&Parameters::base(&**weights), &mut worker.work, pack)).sum::<f64>()
         });
         loss / targets as f64
     }
 
-    /// Adds all gradients to the first worker's; returns the norm.
-    fn reduce(&mut self) -> f64 {
-        reduce(self.workers.iter_mut().map(|w| w.gradient.as_mut_slice()).collect())
+    /// What went wrong on the device, if anything did.
+    pub fn check(&self) -> Result<()> {
+        self.device.check()
+    }
+
+    /// Weights and moments as a checkpoint names them.
+    pub(crate) fn state(&self) -> [(&'static str, Cow<'_, [f32]>); 3] {
+        [
+            ("weights", self.device.read_trained(&self.weights)),
+            ("first", self.device.read_floats(&self.first)),
+            ("second", self.device.read_floats(&self.second)),
+        ]
+    }
+
+    /// The reverse of [`Self::state`].
+    pub(crate) fn set_state(&mut self, [weights, first, second]: [Vec<f32>; 3]) {
+        self.weights = self.device.trained(weights);
+        [self.first, self.second] = [first, second].map(|moments| self.device.floats(moments));
     }
 
     fn update(&mut self, rule: UpdateRule, lr: f64, gradient_norm: f64) {
         let rates = rule.rates(self.step, lr, gradient_norm);
-        let decay_len = self.model.map.decay_len;
+        let Self { model, weights, first, second, device, workers, .. } = self;
+        let (map, gradient) = (&model.map, &workers[0].gradient);
         let adamw_len = match rule.optimizer {
-            Optimizer::Adamw => decay_len,
-            Optimizer::Muon => self.update_blocks(rates),
+            Optimizer::Adamw => map.decay_len,
+            Optimizer::Muon => {
+                // Embedding and head come first; the blocks' matrices are what is left.
+                let blocks = map.tensors.iter().filter(|t| t.spec.shape.len() == 2 && t.range.start >= map.head.end);
+                let matrix = |tensor: &PlacedTensor| {
+                    let shape = [tensor.spec.shape[0], tensor.spec.shape[1]];
+                    PlacedMatrix { range: tensor.range.clone(), shape }
+                };
+                let matrices: Vec<PlacedMatrix> = blocks.map(matrix).collect();
+                device.muon(weights, first, gradient, &matrices, rates);
+                map.head.end
+            }
         };
-        self.adamw(0..adamw_len, rates);
-        self.adamw(decay_len..self.weights.len(), AdamwRates { decay: 0.0, ..rates });
-    }
-
-    fn adamw(&mut self, range: Range<usize>, rates: AdamwRates) {
-        let threads = self.workers.len();
-        let (weights, gradient) = (&mut self.weights[range.clone()], &self.workers[0].gradient[range.clone()]);
-        adamw(weights, [&mut self.first[range.clone()], &mut self.second[range]], gradient, rates, threads);
-    }
-
-    /// Muon's update of the blocks' matrices; returns where they start.
-    fn update_blocks(&mut self, rates: AdamwRates) -> usize {
-        let map = &self.model.map;
-        let start = map.head.end;
-        let (mut weights, mut momentum) = (&mut self.weights[start..], &mut self.first[start..]);
-        let mut matrices = Vec::new();
-        for tensor in map.tensors.iter().filter(|t| t.spec.shape.len() == 2 && t.range.start >= start) {
-            let (w, m);
-            (w, weights) = weights.split_at_mut(tensor.range.len());
-            (m, momentum) = momentum.split_at_mut(tensor.range.len());
-            let gradient = &self.workers[0].gradient[tensor.range.clone()];
-            matrices.push((w, m, gradient, [tensor.spec.shape[0], tensor.spec.shape[1]]));
-        }
-        for_chunks(matrices, self.workers.len(), |(w, m, g, shape)| {
-            muon::update(w, m, g, shape, rates.lr, rates.decay);
-        });
-        start
+        device.adamw(weights, [first, second], gradient, 0..adamw_len, rates);
+        let others = map.decay_len..map.len;
+        device.adamw(weights, [first, second], gradient, others, AdamwRates { decay: 0.0, ..rates });
     }
 }
 
@@ -215,36 +236,6 @@ impl UpdateRule {
             gradient_scale: if clip > 0.0 && gradient_norm > clip { clip / gradient_norm } else { 1.0 } as f32,
         }
     }
-}
-
-/// Adds all gradients to the first one, always in the same order; returns its norm.
-pub(crate) fn reduce(gradients: Vec<&mut [f32]>) -> f64 {
-    let threads = gradients.len();
-    let mut gradients = gradients.into_iter();
-    let first = gradients.next().expect("at least one worker");
-    let others: Vec<&[f32]> = gradients.map(|g| &*g).collect();
-    let chunks: Vec<(usize, &mut [f32])> = first.chunks_mut(CHUNK).enumerate().collect();
-    let squares = for_chunks(chunks, threads, |(index, chunk)| {
-        for other in &others {
-            kernels::add(chunk, &other[index * CHUNK..][..chunk.len()]);
-        }
-        kernels::sum_of_squares(chunk)
-    });
-    squares.iter().sum::<f64>().sqrt()
-}
-
-/// AdamW's update, shared by `threads`.
-pub(crate) fn adamw(
-    weights: &mut [f32],
-    moments: [&mut [f32]; 2],
-    gradient: &[f32],
-    rates: AdamwRates,
-    threads: usize,
-) {
-    let [first, second] = moments;
-    let moments = first.chunks_mut(CHUNK).zip(second.chunks_mut(CHUNK));
-    let chunks = weights.chunks_mut(CHUNK).zip(moments).zip(gradient.chunks(CHUNK)).collect();
-    for_chunks(chunks, threads, |((w, (m, v)), g)| kernels::adamw(w, m, v, g, rates));
 }
 
 /// Gives each worker a contiguous share of `rows` of about as many tokens, packed for passes of at most about
@@ -281,19 +272,4 @@ fn split(rows: &[Pack], workers: usize, at_once: usize) -> Vec<Vec<Pack>> {
         }
     }
     shares
-}
-
-/// Runs `run` on every chunk, in `threads` contiguous shares; the results keep the chunks' order.
-fn for_chunks<C: Send, R: Send>(chunks: Vec<C>, threads: usize, run: impl Fn(C) -> R + Sync) -> Vec<R> {
-    let share = chunks.len().div_ceil(threads).max(1);
-    let mut chunks = chunks.into_iter();
-    let shares: Vec<Vec<C>> = (0..threads).map(|_| chunks.by_ref().take(share).collect()).collect();
-    thread::scope(|scope| {
-        let run = &run;
-        let handles: Vec<_> = shares
-            .into_iter()
-            .map(|share| scope.spawn(move || share.into_iter().map(run).collect::<Vec<R>>()))
-            .collect();
-        handles.into_iter().flat_map(|h| h.join().expect("a training thread panicked")).collect()
-    })
 }

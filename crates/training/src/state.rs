@@ -1,9 +1,11 @@
 //! What a run needs to go on as if it had never stopped: weights, moments and step, in one file.
 
+use crate::device::Device;
 use crate::optimizer::Trainer;
 use crate::{Error, Result};
 use checkpoint::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,23 +16,25 @@ pub fn path(run: &Path) -> PathBuf {
 }
 
 /// Saves `trainer` as the checkpoint of `run`, and its weights as `model.safetensors`.
-pub fn save(trainer: &Trainer, run: &Path) -> Result<()> {
-    let buffers = [("weights", &trainer.weights), ("first", &trainer.first), ("second", &trainer.second)];
-    write(run, &buffers, [("step".to_string(), trainer.step.to_string())].into())?;
-    write_atomically(&run.join("model.safetensors"), |to| trainer.model.map.save(&trainer.weights, to))
+pub fn save<D: Device>(trainer: &Trainer<D>, run: &Path) -> Result<()> {
+    let state = trainer.state();
+    trainer.check()?;
+    write(run, &state, [("step".to_string(), trainer.step.to_string())].into())?;
+    write_atomically(&run.join("model.safetensors"), |to| trainer.model.map.save(&state[0].1, to))
 }
 
 /// Puts the checkpoint of `run` into `trainer`; false where there is none.
-pub fn restore(trainer: &mut Trainer, run: &Path) -> Result<bool> {
-    let Trainer { weights, first, second, .. } = trainer;
-    let buffers = &mut [("weights", weights), ("first", first), ("second", second)];
-    let Some(metadata) = read(run, buffers)? else { return Ok(false) };
-    trainer.step = number(&metadata, "step", run)?;
+pub fn restore<D: Device>(trainer: &mut Trainer<D>, run: &Path) -> Result<bool> {
+    let Some((buffers, notes)) = read(run, ["weights", "first", "second"], trainer.model.map.len)? else {
+        return Ok(false);
+    };
+    trainer.set_state(buffers);
+    trainer.step = number(&notes, "step", run)?;
     Ok(true)
 }
 
 /// Writes buffers and notes as the checkpoint of `run`.
-pub(crate) fn write(run: &Path, buffers: &[(&str, &Vec<f32>)], notes: HashMap<String, String>) -> Result<()> {
+pub(crate) fn write(run: &Path, buffers: &[(&str, Cow<'_, [f32]>)], notes: HashMap<String, String>) -> Result<()> {
     let path = path(run);
     let folder = path.parent().expect("the path has a folder");
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
@@ -45,8 +49,13 @@ pub(crate) fn write(run: &Path, buffers: &[(&str, &Vec<f32>)], notes: HashMap<St
     })
 }
 
-/// Fills buffers from the checkpoint of `run` and returns its notes; `None` where there is none.
-pub(crate) fn read(run: &Path, buffers: &mut [(&str, &mut Vec<f32>)]) -> Result<Option<HashMap<String, String>>> {
+/// The buffers of `length` values and the notes of the checkpoint of `run`; `None` where there is none.
+#[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
+pub(crate) fn read<const N: usize>(
+    run: &Path,
+    names: [&str; N],
+    length: usize,
+) -> Result<Option<([Vec<f32>; N], HashMap<String, String>)>> {
     let path = path(run);
     if !path.is_file() {
         return Ok(None);
@@ -55,21 +64,21 @@ pub(crate) fn read(run: &Path, buffers: &mut [(&str, &mut Vec<f32>)]) -> Result<
     let damaged = |source| Error::Safetensors { source, path: path.clone() };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-    for (name, values) in buffers {
+    let mut buffers = [const { Vec::new() }; N];
+    for (name, values) in names.into_iter().zip(&mut buffers) {
         let view = file.tensor(name).map_err(damaged)?;
-        if view.shape() != [values.len()] || view.dtype() != Dtype::F32 {
+        if view.shape() != [length] || view.dtype() != Dtype::F32 {
             return Err(Error::Tensor {
-                name: (*name).into(),
-                expected: vec![values.len()],
+                name: name.into(),
+                expected: vec![length],
                 found: format!("{:?} {}", view.shape(), view.dtype()),
                 path,
             });
         }
-        for (value, bytes) in values.iter_mut().zip(view.data().chunks_exact(4)) {
-            *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
+        let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        *values = view.data().chunks_exact(4).map(value).collect();
     }
-    Ok(Some(header.metadata().clone().unwrap_or_default()))
+    Ok(Some((buffers, header.metadata().clone().unwrap_or_default())))
 }
 
 /// A number among the notes of a checkpoint.

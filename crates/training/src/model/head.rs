@@ -1,49 +1,44 @@
 use super::linear::{project, project_input_gradient, project_weight_gradient};
+use super::pass::{Gradient, Parameters};
 use super::workspace::HEAD_ROWS;
-use super::{Gradient, IGNORE, Model, Pack, Parameters, Workspace};
-use crate::kernels;
-use crate::matmul::Write;
+use super::{Model, Pack, Workspace};
+use crate::device::{Device, Matrix, PartMut, Write};
 
 impl Model {
     /// The summed loss. With `gradient`, also the head's gradients, and the one before the final norm in
     /// `work.d_residual`. Only positions with a target reach the head, [`HEAD_ROWS`] at a time.
-    pub(super) fn head_loss(
+    pub(super) fn head_loss<D: Device>(
         &self,
-        p: &Parameters<'_>,
-        mut gradient: Option<&mut Gradient<'_>>,
-        work: &mut Workspace,
+        p: &Parameters<'_, D>,
+        mut gradient: Option<&mut Gradient<'_, D>>,
+        work: &mut Workspace<D>,
         pack: &Pack,
         scale: f32,
-    ) -> f64 {
+    ) {
         let (hidden, vocab) = (self.shape.hidden_size, self.shape.vocab_size);
-        let head = p.weight(&self.map.head);
-        let rows: Vec<usize> = (0..pack.targets.len()).filter(|&i| pack.targets[i] != IGNORE).collect();
-        let Workspace { final_normed, d_normed, logits, picked, d_picked, .. } = work;
-        d_normed.fill(0.0);
-        let mut loss = 0.0;
-        for rows in rows.chunks(HEAD_ROWS) {
-            let picked = &mut picked[..rows.len() * hidden];
-            for (out, &row) in picked.chunks_exact_mut(hidden).zip(rows) {
-                out.copy_from_slice(&final_normed[row * hidden..][..hidden]);
-            }
-            let logits = &mut logits[..rows.len() * vocab];
-            project(logits, Write::Replace, picked, head, hidden);
-            for (logits, &row) in logits.chunks_exact_mut(vocab).zip(rows) {
-                loss += f64::from(kernels::cross_entropy_row(logits, pack.targets[row] as usize, scale));
-            }
+        let Workspace { device: d, batch, final_normed, d_normed, logits, losses, picked, d_picked, .. } = work;
+        d.clear(d_normed);
+        let targets = pack.target_count();
+        for first in (0..targets).step_by(HEAD_ROWS) {
+            let rows = first..(first + HEAD_ROWS).min(targets);
+            let count = rows.len();
+            d.gather(picked, final_normed, batch, rows.clone(), hidden);
+            let head = || p.weight(&self.map.head);
+            let x = Matrix::new(&**picked, count, hidden);
+            project(d, logits, Write::Replace, x, head());
+            d.cross_entropy(logits, losses, batch, rows.clone(), vocab, scale);
             let Some(gradient) = gradient.as_deref_mut() else { continue };
+            let d_logits = Matrix::new(&**logits, count, vocab);
             if let Gradient::Weights(gradient) = gradient {
-                project_weight_gradient(&mut gradient[self.map.head.clone()], logits, picked, hidden);
+                let d_head = PartMut { buffer: &mut **gradient, range: self.map.head.clone() };
+                project_weight_gradient(d, d_head, d_logits, x);
             }
-            let d_picked = &mut d_picked[..rows.len() * hidden];
-            project_input_gradient(d_picked, logits, head, hidden);
-            for (d_picked, &row) in d_picked.chunks_exact(hidden).zip(rows) {
-                d_normed[row * hidden..][..hidden].copy_from_slice(d_picked);
-            }
+            project_input_gradient(d, d_picked, d_logits, head());
+            d.scatter(d_normed, d_picked, batch, rows, hidden);
         }
         if let Some(gradient) = gradient {
-            work.d_residual.fill(0.0);
-            kernels::rms_norm_backward(
+            d.clear(&mut work.d_residual);
+            d.rms_norm_backward(
                 &mut work.d_residual,
                 gradient.of(&self.map.final_norm, &mut work.unused),
                 &work.d_normed,
@@ -52,14 +47,22 @@ impl Model {
                 p.weight(&self.map.final_norm),
             );
         }
-        loss
     }
 
-    pub(super) fn head_logits(&self, p: &Parameters<'_>, work: &Workspace) -> Vec<f32> {
-        let hidden = self.shape.hidden_size;
-        let mut logits = vec![0.0; work.final_normed.len() / hidden * self.shape.vocab_size];
-        let head = p.weight(&self.map.head);
-        project(&mut logits, Write::Replace, &work.final_normed, head, hidden);
-        logits
+    /// The summed loss that [`Self::head_loss`] has left.
+    pub(super) fn read_loss<D: Device>(&self, work: &Workspace<D>, pack: &Pack) -> f64 {
+        let losses = work.device.read_floats(&work.losses);
+        losses[..pack.target_count()].iter().fold(0.0, |sum, &loss| sum + f64::from(loss))
+    }
+
+    /// The logits of the positions from `first` on.
+    pub(super) fn head_logits<D: Device>(&self, p: &Parameters<'_, D>, work: &Workspace<D>, first: usize) -> Vec<f32> {
+        let (d, hidden) = (&work.device, self.shape.hidden_size);
+        let normed = Matrix::all(&*work.final_normed, hidden);
+        let x = Matrix { start: first * hidden, rows: normed.rows - first, ..normed };
+        let mut logits = D::ValueBuffer::default();
+        d.resize(&mut logits, x.rows * self.shape.vocab_size);
+        project(d, &mut logits, Write::Replace, x, p.weight(&self.map.head));
+        d.read(&logits).into_owned()
     }
 }

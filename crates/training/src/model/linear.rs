@@ -1,47 +1,42 @@
 //! A block's matrix products with their biases and adapters, forwards and backwards.
 
-use super::{Dropout, Gradient, LoraPass, Parameters};
-use crate::kernels::{self, DropMask};
+use super::pass::{Dropout, Gradient, LoraPass, Parameters};
+use crate::cpu::kernels::DropMask;
+use crate::device::{Device, Length, Matrix, MatrixMut, Part, PartMut, Write};
 use crate::lora::{LoraSlot, Site};
-use crate::matmul::{Matrix, MatrixMut, Write, matmul};
 use std::ops::Range;
 
 /// `out = x * weight^T`, or added to `out`. `weight` is `[outputs, inputs]`.
-pub(super) fn project(out: &mut [f32], write: Write, x: &[f32], weight: &[f32], inputs: usize) {
-    let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
-    matmul(
-        MatrixMut::new(out, rows, outputs, outputs),
-        write,
-        1.0,
-        Matrix::new(x, rows, inputs, inputs),
-        Matrix::new(weight, outputs, inputs, inputs).t(),
-    );
+pub(super) fn project<D: Device>(
+    d: &D,
+    out: &mut D::Values,
+    write: Write,
+    x: Matrix<'_, D::Values>,
+    weight: Part<'_, D::Values>,
+) {
+    let weight = weight.matrix(x.columns);
+    d.matmul(MatrixMut::new(out, x.rows, weight.rows), write, 1.0, x, weight.t());
 }
 
 /// The gradient of [`project`]'s input: `d_x = d_out * weight`.
-pub(super) fn project_input_gradient(d_x: &mut [f32], d_out: &[f32], weight: &[f32], inputs: usize) {
-    let outputs = weight.len() / inputs;
-    let rows = d_out.len() / outputs;
-    matmul(
-        MatrixMut::new(d_x, rows, inputs, inputs),
-        Write::Replace,
-        1.0,
-        Matrix::new(d_out, rows, outputs, outputs),
-        Matrix::new(weight, outputs, inputs, inputs),
-    );
+pub(super) fn project_input_gradient<D: Device>(
+    d: &D,
+    d_x: &mut D::Values,
+    d_out: Matrix<'_, D::Values>,
+    weight: Part<'_, D::Values>,
+) {
+    let inputs = weight.range.len() / d_out.columns;
+    d.matmul(MatrixMut::new(d_x, d_out.rows, inputs), Write::Replace, 1.0, d_out, weight.matrix(inputs));
 }
 
 /// The gradient of [`project`]'s weight: `d_weight += d_out^T * x`.
-pub(super) fn project_weight_gradient(d_weight: &mut [f32], d_out: &[f32], x: &[f32], inputs: usize) {
-    let outputs = d_weight.len() / inputs;
-    let rows = x.len() / inputs;
-    matmul(
-        MatrixMut::new(d_weight, outputs, inputs, inputs),
-        Write::Add,
-        1.0,
-        Matrix::new(d_out, rows, outputs, outputs).t(),
-        Matrix::new(x, rows, inputs, inputs),
-    );
+pub(super) fn project_weight_gradient<D: Device>(
+    d: &D,
+    d_weight: PartMut<'_, D::Floats>,
+    d_out: Matrix<'_, D::Values>,
+    x: Matrix<'_, D::Values>,
+) {
+    d.add_product(d_weight.matrix(x.columns), 1.0, d_out.t(), x);
 }
 
 /// A matrix product of a block.
@@ -54,67 +49,80 @@ pub(super) struct Linear<'a> {
 }
 
 /// Scratch memory of adapters.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LoraScratch {
-    /// An input after dropout; in the backward pass its gradient, too.
-    dropped: Vec<f32>,
-    d_dropped: Vec<f32>,
+pub(super) struct LoraScratch<D: Device> {
+    /// An input after dropout.
+    dropped: D::ValueBuffer,
+    d_dropped: D::ValueBuffer,
     /// `A x` of the slot at hand.
-    low: Vec<f32>,
-    d_low: Vec<f32>,
+    low: D::ValueBuffer,
+    d_low: D::ValueBuffer,
+}
+
+impl<D: Device> Default for LoraScratch<D> {
+    fn default() -> LoraScratch<D> {
+        let empty = D::ValueBuffer::default;
+        LoraScratch { dropped: empty(), d_dropped: empty(), low: empty(), d_low: empty() }
+    }
 }
 
 impl Linear<'_> {
     /// `out = x * weight^T + bias + adapters`, or added to `out`.
-    pub fn forward(&self, p: &Parameters<'_>, out: &mut [f32], write: Write, x: &[f32], scratch: &mut LoraScratch) {
-        project(out, write, x, &p.weights[self.weight.clone()], self.inputs);
+    pub fn forward<D: Device>(
+        &self,
+        d: &D,
+        p: &Parameters<'_, D>,
+        out: &mut D::Values,
+        write: Write,
+        x: &D::Values,
+        scratch: &mut LoraScratch<D>,
+    ) {
+        project(d, out, write, Matrix::all(x, self.inputs), p.weight(self.weight));
         if !self.bias.is_empty() {
-            kernels::add_bias(out, &p.weights[self.bias.clone()]);
+            d.add_bias(out, p.weight(self.bias));
         }
         let Some(lora) = &p.lora else { return };
+        let width = self.weight.len() / self.inputs;
         for slot in lora.map.at(self.layer, self.site) {
-            let rank = lora.map.rank;
-            let (rows, width) = (x.len() / self.inputs, out.len() / (x.len() / self.inputs));
-            let outputs = slot.outputs.len();
-            lora.low(slot, x, scratch);
-            matmul(
-                MatrixMut::new(&mut out[slot.outputs.start..], rows, outputs, width),
-                Write::Add,
-                lora.map.scale,
-                Matrix::new(&scratch.low, rows, rank, rank),
-                Matrix::new(&lora.values[slot.b.clone()], outputs, rank, rank).t(),
-            );
+            lora.low(d, slot, x, scratch);
+            let b = lora.value(&slot.b).matrix(lora.map.rank);
+            let out = MatrixMut::columns(out, slot.outputs.clone(), width);
+            d.matmul(out, Write::Add, lora.map.scale, Matrix::all(&*scratch.low, lora.map.rank), b.t());
         }
     }
 
     /// Adds to the gradients of weight and bias, or of the adapters; `d_x`, where wanted, becomes the input's.
-    pub fn backward(
+    #[expect(clippy::too_many_arguments, reason = "one matrix product's whole backward pass")]
+    pub fn backward<D: Device>(
         &self,
-        p: &Parameters<'_>,
-        gradient: &mut Gradient<'_>,
-        d_x: Option<&mut [f32]>,
-        d_out: &[f32],
-        x: &[f32],
-        scratch: &mut LoraScratch,
+        d: &D,
+        p: &Parameters<'_, D>,
+        gradient: &mut Gradient<'_, D>,
+        d_x: Option<&mut D::Values>,
+        d_out: &D::Values,
+        x: &D::Values,
+        scratch: &mut LoraScratch<D>,
     ) {
+        let width = self.weight.len() / self.inputs;
         if let Gradient::Weights(gradient) = gradient {
-            project_weight_gradient(&mut gradient[self.weight.clone()], d_out, x, self.inputs);
+            let d_weight = PartMut { buffer: &mut **gradient, range: self.weight.clone() };
+            project_weight_gradient(d, d_weight, Matrix::all(d_out, width), Matrix::all(x, self.inputs));
             if !self.bias.is_empty() {
-                kernels::add_bias_backward(&mut gradient[self.bias.clone()], d_out);
+                d.add_bias_backward(PartMut { buffer: &mut **gradient, range: self.bias.clone() }, d_out);
             }
         }
         let mut d_x = d_x;
         if let Some(d_x) = d_x.as_deref_mut() {
-            project_input_gradient(d_x, d_out, &p.weights[self.weight.clone()], self.inputs);
+            project_input_gradient(d, d_x, Matrix::all(d_out, width), p.weight(self.weight));
         }
         let (Gradient::Lora(gradient), Some(lora)) = (gradient, &p.lora) else { return };
         for slot in lora.map.at(self.layer, self.site) {
-            lora.backward(slot, gradient, d_x.as_deref_mut(), d_out, x, scratch);
+            let d_out = Matrix::columns(d_out, slot.outputs.clone(), width);
+            lora.backward(d, slot, gradient, d_x.as_deref_mut(), d_out, x, scratch);
         }
     }
 }
 
-impl LoraPass<'_> {
+impl<D: Device> LoraPass<'_, D> {
     fn mask(&self, slot: &LoraSlot) -> Option<DropMask> {
         let Dropout { share, seed } = self.dropout?;
         // Slots are far fewer than the odd factor's period, so that each has a seed of its own.
@@ -122,52 +130,53 @@ impl LoraPass<'_> {
     }
 
     /// Fills `scratch.low` with `A dropout(x)`, and `scratch.dropped` where there is dropout.
-    fn low(&self, slot: &LoraSlot, x: &[f32], scratch: &mut LoraScratch) {
+    fn low(&self, d: &D, slot: &LoraSlot, x: &D::Values, scratch: &mut LoraScratch<D>) {
         let LoraScratch { dropped, low, .. } = scratch;
         let x = match self.mask(slot) {
             Some(mask) => {
-                dropped.resize(x.len(), 0.0);
-                kernels::drop_out(dropped, x, mask);
-                dropped
+                d.resize(dropped, x.length());
+                d.drop_out(dropped, x, mask);
+                &**dropped
             }
             None => x,
         };
-        low.resize(x.len() / slot.inputs * self.map.rank, 0.0);
-        project(low, Write::Replace, x, &self.values[slot.a.clone()], slot.inputs);
+        let x = Matrix::all(x, slot.inputs);
+        d.resize(low, x.rows * self.map.rank);
+        project(d, low, Write::Replace, x, self.value(&slot.a));
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one adapter's whole backward pass")]
     fn backward(
         &self,
+        d: &D,
         slot: &LoraSlot,
-        gradient: &mut [f32],
-        d_x: Option<&mut [f32]>,
-        d_out: &[f32],
-        x: &[f32],
-        scratch: &mut LoraScratch,
+        gradient: &mut D::Floats,
+        d_x: Option<&mut D::Values>,
+        d_out: Matrix<'_, D::Values>,
+        x: &D::Values,
+        scratch: &mut LoraScratch<D>,
     ) {
-        let (rank, inputs, outputs) = (self.map.rank, slot.inputs, slot.outputs.len());
-        let rows = x.len() / inputs;
-        let width = d_out.len() / rows;
-        let b = Matrix::new(&self.values[slot.b.clone()], outputs, rank, rank);
-        let d_out = Matrix::new(&d_out[slot.outputs.start..], rows, outputs, width);
-        self.low(slot, x, scratch);
+        let (rank, scale, inputs, rows) = (self.map.rank, self.map.scale, slot.inputs, d_out.rows);
+        self.low(d, slot, x, scratch);
         let LoraScratch { dropped, d_dropped, low, d_low } = scratch;
-        let d_b = MatrixMut::new(&mut gradient[slot.b.clone()], outputs, rank, rank);
-        matmul(d_b, Write::Add, self.map.scale, d_out.t(), Matrix::new(low, rows, rank, rank));
-        d_low.resize(rows * rank, 0.0);
-        matmul(MatrixMut::new(d_low, rows, rank, rank), Write::Replace, self.map.scale, d_out, b);
+        let d_b = PartMut { buffer: &mut *gradient, range: slot.b.clone() }.matrix(rank);
+        d.add_product(d_b, scale, d_out.t(), Matrix::new(&**low, rows, rank));
+        d.resize(d_low, rows * rank);
+        let b = self.value(&slot.b).matrix(rank);
+        d.matmul(MatrixMut::new(&mut **d_low, rows, rank), Write::Replace, scale, d_out, b);
         let mask = self.mask(slot);
-        let input: &[f32] = if mask.is_some() { dropped } else { x };
-        project_weight_gradient(&mut gradient[slot.a.clone()], d_low, input, inputs);
+        let input = if mask.is_some() { &**dropped } else { x };
+        let d_a = PartMut { buffer: gradient, range: slot.a.clone() };
+        let d_low = Matrix::new(&**d_low, rows, rank);
+        project_weight_gradient(d, d_a, d_low, Matrix::all(input, inputs));
         let Some(d_x) = d_x else { return };
-        let a = Matrix::new(&self.values[slot.a.clone()], rank, inputs, inputs);
-        let d_low = Matrix::new(d_low, rows, rank, rank);
+        let a = self.value(&slot.a).matrix(inputs);
         match mask {
-            None => matmul(MatrixMut::new(d_x, rows, inputs, inputs), Write::Add, 1.0, d_low, a),
+            None => d.matmul(MatrixMut::new(d_x, rows, inputs), Write::Add, 1.0, d_low, a),
             Some(mask) => {
-                d_dropped.resize(rows * inputs, 0.0);
-                matmul(MatrixMut::new(d_dropped, rows, inputs, inputs), Write::Replace, 1.0, d_low, a);
-                kernels::drop_out_backward(d_x, d_dropped, mask);
+                d.resize(d_dropped, rows * inputs);
+                d.matmul(MatrixMut::new(&mut **d_dropped, rows, inputs), Write::Replace, 1.0, d_low, a);
+                d.drop_out_backward(d_x, d_dropped, mask);
             }
         }
     }

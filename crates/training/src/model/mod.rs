@@ -3,21 +3,21 @@
 //! Rows of activations belong to tokens. Documents lie one after the other without padding; each is a segment
 //! whose tokens see only each other and whose positions start at 0. One [`Workspace`] serves one thread.
 
-mod attention;
 mod block;
 mod decode;
 mod head;
 mod linear;
+pub mod pass;
 mod workspace;
 
+pub use pass::Dropout;
 pub use workspace::Workspace;
 
-use crate::kernels;
-use crate::lora::LoraMap;
+use crate::cpu::Cpu;
+use crate::device::{Batch, Device, PartMut};
 use crate::parameters::ParameterMap;
 use crate::{Error, Result};
 use checkpoint::Shape;
-use decode::KeptBlock;
 use std::ops::Range;
 
 /// The target of a position that is not trained on.
@@ -92,63 +92,12 @@ impl Pack {
     }
 }
 
-/// What a pass computes with.
-#[derive(Clone, Copy)]
-pub struct Parameters<'a> {
-    /// All weights.
-    pub weights: &'a [f32],
-    /// The adapter, if any.
-    pub lora: Option<LoraPass<'a>>,
-}
-
-/// An adapter in a pass.
-#[derive(Clone, Copy)]
-pub struct LoraPass<'a> {
-    /// Where its matrices lie.
-    pub map: &'a LoraMap,
-    /// Their values.
-    pub values: &'a [f32],
-    /// Dropout of its inputs; only in training.
-    pub dropout: Option<Dropout>,
-}
-
-/// Dropout of the adapters' inputs.
-#[derive(Clone, Copy, Debug)]
-pub struct Dropout {
-    /// Share of the inputs that are dropped.
-    pub share: f32,
-    /// Another for each pass.
-    pub seed: u64,
-}
-
-/// Whose gradient a backward pass adds to; the other stays as it is.
-pub enum Gradient<'a> {
-    /// All weights'.
-    Weights(&'a mut [f32]),
-    /// The adapter's; the base costs no more than what passes through it.
-    Lora(&'a mut [f32]),
-}
-
-impl<'a> Parameters<'a> {
-    /// Weights alone.
-    pub fn base(weights: &'a [f32]) -> Parameters<'a> {
-        Parameters { weights, lora: None }
-    }
-
-    pub(crate) fn weight(&self, range: &Range<usize>) -> &'a [f32] {
-        &self.weights[range.clone()]
-    }
-}
-
-impl Gradient<'_> {
-    /// Where the gradient of a weight goes: `unused` where nobody wants it.
-    fn of<'b>(&'b mut self, range: &Range<usize>, unused: &'b mut [f32]) -> &'b mut [f32] {
-        match self {
-            Gradient::Weights(all) => &mut all[range.clone()],
-            Gradient::Lora(_) => &mut unused[..range.len()],
-        }
-    }
-}
+/// What a pass on the processor computes with.
+pub type Parameters<'a> = pass::Parameters<'a, Cpu>;
+/// An adapter in a pass on the processor.
+pub type LoraPass<'a> = pass::LoraPass<'a, Cpu>;
+/// Whose gradient a backward pass on the processor adds to.
+pub type Gradient<'a> = pass::Gradient<'a, Cpu>;
 
 /// A model's shape, the places of its weights and its rotary angles. The weights are passed to each call.
 #[derive(Clone, Debug)]
@@ -173,46 +122,46 @@ impl Model {
     }
 
     /// The summed loss over the targets of `pack`.
-    pub fn loss(&self, p: &Parameters<'_>, work: &mut Workspace, pack: &Pack) -> f64 {
+    pub fn loss<D: Device>(&self, p: &pass::Parameters<'_, D>, work: &mut Workspace<D>, pack: &Pack) -> f64 {
         self.forward(p, work, pack);
-        self.head_loss(p, None, work, pack, 0.0)
+        self.head_loss(p, None, work, pack, 0.0);
+        self.read_loss(work, pack)
     }
 
     /// Adds the gradient of `scale` times the summed loss to `gradient`; returns the summed loss.
-    pub fn loss_and_gradient(
+    pub fn loss_and_gradient<D: Device>(
         &self,
-        p: &Parameters<'_>,
-        mut gradient: Gradient<'_>,
-        work: &mut Workspace,
+        p: &pass::Parameters<'_, D>,
+        mut gradient: pass::Gradient<'_, D>,
+        work: &mut Workspace<D>,
         pack: &Pack,
         scale: f32,
     ) -> f64 {
         self.forward(p, work, pack);
-        let loss = self.head_loss(p, Some(&mut gradient), work, pack, scale);
+        self.head_loss(p, Some(&mut gradient), work, pack, scale);
         let first = match (&gradient, &p.lora) {
-            (Gradient::Lora(_), Some(lora)) => lora.map.first_layer(),
+            (pass::Gradient::Lora(_), Some(lora)) => lora.map.first_layer(),
             _ => 0,
         };
         for layer in (first..self.shape.num_hidden_layers).rev() {
             if work.must_recompute(layer) {
-                self.block_forward(p, work, pack, layer, None);
+                self.block_forward(p, work, layer, None);
             }
-            let last = layer == first && matches!(gradient, Gradient::Lora(_));
-            self.block_backward(p, &mut gradient, work, pack, layer, last);
+            let last = layer == first && matches!(gradient, pass::Gradient::Lora(_));
+            self.block_backward(p, &mut gradient, work, layer, last);
         }
-        if let Gradient::Weights(gradient) = gradient {
-            let (hidden, embedding) = (self.shape.hidden_size, self.map.embedding.start);
-            for (d_x, &token) in work.d_residual.chunks_exact(hidden).zip(&pack.tokens) {
-                kernels::add(&mut gradient[embedding + token as usize * hidden..][..hidden], d_x);
-            }
+        if let pass::Gradient::Weights(buffer) = gradient {
+            let d_embedding = PartMut { buffer, range: self.map.embedding.clone() };
+            let Workspace { device, d_residual, batch, .. } = work;
+            device.embed_backward(d_embedding, d_residual, batch, self.shape.hidden_size);
         }
-        loss
+        self.read_loss(work, pack)
     }
 
     /// The logits of every position, `[tokens, vocab]`.
-    pub fn logits(&self, p: &Parameters<'_>, work: &mut Workspace, pack: &Pack) -> Vec<f32> {
+    pub fn logits<D: Device>(&self, p: &pass::Parameters<'_, D>, work: &mut Workspace<D>, pack: &Pack) -> Vec<f32> {
         self.forward(p, work, pack);
-        self.head_logits(p, work)
+        self.head_logits(p, work, 0)
     }
 
     /// Refuses tokens and lengths that the model does not have.
@@ -230,25 +179,42 @@ impl Model {
     }
 
     /// Fills `work` up to the final norm.
-    fn forward(&self, p: &Parameters<'_>, work: &mut Workspace, pack: &Pack) {
+    fn forward<D: Device>(&self, p: &pass::Parameters<'_, D>, work: &mut Workspace<D>, pack: &Pack) {
         self.forward_after(p, work, pack, None);
     }
 
     /// As [`Self::forward`]; where keys and values are kept, the pack's only segment follows them.
-    fn forward_after(&self, p: &Parameters<'_>, work: &mut Workspace, pack: &Pack, mut kept: Option<&mut [KeptBlock]>) {
-        let hidden = self.shape.hidden_size;
-        let embedding = p.weight(&self.map.embedding);
+    fn forward_after<D: Device>(
+        &self,
+        p: &pass::Parameters<'_, D>,
+        work: &mut Workspace<D>,
+        pack: &Pack,
+        mut kept: Option<&mut [D::Kept]>,
+    ) {
+        let (hidden, layers) = (self.shape.hidden_size, self.shape.num_hidden_layers);
         work.resize(&self.shape, pack.tokens.len());
-        for (x, &token) in work.residual[0].chunks_exact_mut(hidden).zip(&pack.tokens) {
-            x.copy_from_slice(&embedding[token as usize * hidden..][..hidden]);
-        }
-        for layer in 0..self.shape.num_hidden_layers {
+        work.device.load(&mut work.batch, self.batch(pack));
+        work.device.embed(&mut work.residual[0], p.weight(&self.map.embedding), &work.batch, hidden);
+        for layer in 0..layers {
             let kept = kept.as_deref_mut().map(|blocks| &mut blocks[layer]);
-            self.block_forward(p, work, pack, layer, kept);
+            self.block_forward(p, work, layer, kept);
         }
-        let last = &work.residual[self.shape.num_hidden_layers];
-        let norm = p.weight(&self.map.final_norm);
-        let eps = self.shape.rms_norm_eps as f32;
-        kernels::rms_norm(&mut work.final_normed, &mut work.final_inverse_rms, last, norm, eps);
+        let (norm, eps) = (p.weight(&self.map.final_norm), self.shape.rms_norm_eps as f32);
+        let Workspace { device, final_normed, final_inverse_rms, residual, .. } = work;
+        device.rms_norm(final_normed, final_inverse_rms, &residual[layers], norm, eps);
+    }
+
+    fn batch(&self, pack: &Pack) -> Batch {
+        let half = self.shape.rotary.width / 2;
+        let trained = pack.targets.iter().zip(0..).filter(|&(&target, _)| target != IGNORE);
+        let (targets, rows) = trained.unzip();
+        let mut batch =
+            Batch { tokens: pack.tokens.clone(), segments: pack.segments.clone(), rows, targets, ..Batch::default() };
+        for segment in &pack.segments {
+            let angles = segment.prefix.len() * half..segment.context() * half;
+            batch.cos.extend(&self.cos[angles.clone()]);
+            batch.sin.extend(&self.sin[angles]);
+        }
+        batch
     }
 }

@@ -1,69 +1,110 @@
 use super::linear::LoraScratch;
+use crate::cpu::Cpu;
+use crate::device::Device;
 use checkpoint::Shape;
 
 /// Rows of logits that exist at one time.
 pub(super) const HEAD_ROWS: usize = 256;
 
 /// What one block's backward pass needs from its forward pass; rows are tokens.
-#[derive(Clone, Debug, Default)]
-pub(super) struct BlockState {
-    pub attention_inverse_rms: Vec<f32>,
-    pub attention_normed: Vec<f32>,
+pub(super) struct BlockState<D: Device> {
+    pub attention_inverse_rms: D::FloatBuffer,
+    pub attention_normed: D::ValueBuffer,
     /// Queries and keys after rotation, and values.
-    pub qkv: Vec<f32>,
+    pub qkv: D::ValueBuffer,
     /// For each token and head the logarithm of the sum of exponential scores.
-    pub log_sums: Vec<f32>,
-    pub attended: Vec<f32>,
+    pub log_sums: D::FloatBuffer,
+    pub attended: D::ValueBuffer,
     /// The residual stream between attention and feed-forward.
-    pub middle: Vec<f32>,
-    pub mlp_inverse_rms: Vec<f32>,
-    pub mlp_normed: Vec<f32>,
+    pub middle: D::ValueBuffer,
+    pub mlp_inverse_rms: D::FloatBuffer,
+    pub mlp_normed: D::ValueBuffer,
     /// The backward pass turns it into its gradient.
-    pub gate_up: Vec<f32>,
-    pub activated: Vec<f32>,
+    pub gate_up: D::ValueBuffer,
+    pub activated: D::ValueBuffer,
     /// Where heads are normed: queries and keys before that, and each head's reciprocal root mean square.
-    pub raw_qkv: Vec<f32>,
-    pub head_inverse_rms: Vec<f32>,
+    pub raw_qkv: D::ValueBuffer,
+    pub head_inverse_rms: D::FloatBuffer,
     /// Where norms follow a block's halves: what attention and the feed-forward layer gave before them.
-    pub attention_added: Vec<f32>,
-    pub attention_post_inverse_rms: Vec<f32>,
-    pub mlp_added: Vec<f32>,
-    pub mlp_post_inverse_rms: Vec<f32>,
-    pub post_normed: Vec<f32>,
+    pub attention_added: D::ValueBuffer,
+    pub attention_post_inverse_rms: D::FloatBuffer,
+    pub mlp_added: D::ValueBuffer,
+    pub mlp_post_inverse_rms: D::FloatBuffer,
+    pub post_normed: D::ValueBuffer,
 }
 
 /// One thread's activations and scratch, reused from step to step.
-#[derive(Clone, Debug, Default)]
-pub struct Workspace {
+pub struct Workspace<D: Device = Cpu> {
+    pub(super) device: D,
     /// One for each block; with `recompute` only one for all of them.
-    pub(super) blocks: Vec<BlockState>,
+    pub(super) blocks: Vec<BlockState<D>>,
     recompute: bool,
+    pub(super) batch: D::Batch,
     /// The residual stream before each block and after the last.
-    pub(super) residual: Vec<Vec<f32>>,
-    pub(super) final_inverse_rms: Vec<f32>,
-    pub(super) final_normed: Vec<f32>,
-    pub(super) d_residual: Vec<f32>,
-    pub(super) d_normed: Vec<f32>,
-    pub(super) d_activated: Vec<f32>,
-    pub(super) d_attended: Vec<f32>,
-    pub(super) d_qkv: Vec<f32>,
-    pub(super) scores: Vec<f32>,
-    pub(super) d_scores: Vec<f32>,
-    pub(super) logits: Vec<f32>,
-    pub(super) picked: Vec<f32>,
-    pub(super) d_picked: Vec<f32>,
+    pub(super) residual: Vec<D::ValueBuffer>,
+    pub(super) final_inverse_rms: D::FloatBuffer,
+    pub(super) final_normed: D::ValueBuffer,
+    pub(super) d_residual: D::ValueBuffer,
+    pub(super) d_normed: D::ValueBuffer,
+    pub(super) d_activated: D::ValueBuffer,
+    pub(super) d_attended: D::ValueBuffer,
+    pub(super) d_qkv: D::ValueBuffer,
+    pub(super) attention: D::Scratch,
+    pub(super) logits: D::ValueBuffer,
+    pub(super) losses: D::FloatBuffer,
+    pub(super) picked: D::ValueBuffer,
+    pub(super) d_picked: D::ValueBuffer,
     /// Gradient of what a block's half adds, before its norm.
-    pub(super) d_added: Vec<f32>,
-    pub(super) lora: LoraScratch,
+    pub(super) d_added: D::ValueBuffer,
+    pub(super) lora: LoraScratch<D>,
     /// Takes gradients that nobody wants.
-    pub(super) unused: Vec<f32>,
+    pub(super) unused: D::FloatBuffer,
+}
+
+impl Default for Workspace {
+    fn default() -> Workspace {
+        Workspace::new(Cpu::default(), false)
+    }
 }
 
 impl Workspace {
     /// A workspace that keeps only the residual stream between blocks and computes the rest again in the backward pass
     /// (activation checkpointing): a third more time, a fraction of the memory.
     pub fn recomputing() -> Workspace {
-        Workspace { recompute: true, ..Workspace::default() }
+        Workspace::new(Cpu::default(), true)
+    }
+}
+
+impl<D: Device> Workspace<D> {
+    /// A workspace on `device`; `recompute` as in [`Workspace::recomputing`].
+    pub fn new(device: D, recompute: bool) -> Workspace<D> {
+        Workspace {
+            device,
+            blocks: Vec::new(),
+            recompute,
+            batch: D::Batch::default(),
+            residual: Vec::new(),
+            final_inverse_rms: D::FloatBuffer::default(),
+            final_normed: D::ValueBuffer::default(),
+            d_residual: D::ValueBuffer::default(),
+            d_normed: D::ValueBuffer::default(),
+            d_activated: D::ValueBuffer::default(),
+            d_attended: D::ValueBuffer::default(),
+            d_qkv: D::ValueBuffer::default(),
+            attention: D::Scratch::default(),
+            logits: D::ValueBuffer::default(),
+            losses: D::FloatBuffer::default(),
+            picked: D::ValueBuffer::default(),
+            d_picked: D::ValueBuffer::default(),
+            d_added: D::ValueBuffer::default(),
+            lora: LoraScratch::default(),
+            unused: D::FloatBuffer::default(),
+        }
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &D {
+        &self.device
     }
 
     /// Whether activations of `layer` were overwritten by a later block's.
@@ -78,51 +119,84 @@ impl Workspace {
 
     /// Room for `tokens` tokens. The contents are what the last pass left.
     pub(super) fn resize(&mut self, shape: &Shape, tokens: usize) {
+        let d = &self.device;
         let (hidden, inner) = (shape.hidden_size, shape.intermediate_size);
-        let query = shape.query_size();
-        let qkv = shape.qkv_size();
-        self.blocks.resize(if self.recompute { 1 } else { shape.num_hidden_layers }, BlockState::default());
+        let (query, qkv) = (shape.query_size(), shape.qkv_size());
+        let blocks = if self.recompute { 1 } else { shape.num_hidden_layers };
+        self.blocks.resize_with(blocks, BlockState::default);
         for block in &mut self.blocks {
-            block.attention_inverse_rms.resize(tokens, 0.0);
-            block.attention_normed.resize(tokens * hidden, 0.0);
-            block.qkv.resize(tokens * qkv, 0.0);
-            block.log_sums.resize(tokens * shape.num_attention_heads, 0.0);
-            block.attended.resize(tokens * query, 0.0);
-            block.middle.resize(tokens * hidden, 0.0);
-            block.mlp_inverse_rms.resize(tokens, 0.0);
-            block.mlp_normed.resize(tokens * hidden, 0.0);
-            block.gate_up.resize(tokens * 2 * inner, 0.0);
-            block.activated.resize(tokens * inner, 0.0);
-            if shape.head_norms {
-                let heads = shape.num_attention_heads + shape.num_key_value_heads;
-                block.raw_qkv.resize(tokens * qkv, 0.0);
-                block.head_inverse_rms.resize(tokens * heads, 0.0);
-            }
-            if shape.post_norms {
-                for added in [&mut block.attention_added, &mut block.mlp_added, &mut block.post_normed] {
-                    added.resize(tokens * hidden, 0.0);
-                }
-                block.attention_post_inverse_rms.resize(tokens, 0.0);
-                block.mlp_post_inverse_rms.resize(tokens, 0.0);
-            }
+            block.resize(d, shape, tokens);
         }
-        self.residual.resize(shape.num_hidden_layers + 1, Vec::new());
+        self.residual.resize_with(shape.num_hidden_layers + 1, D::ValueBuffer::default);
         for residual in &mut self.residual {
-            residual.resize(tokens * hidden, 0.0);
+            d.resize(residual, tokens * hidden);
         }
-        self.final_inverse_rms.resize(tokens, 0.0);
-        self.final_normed.resize(tokens * hidden, 0.0);
-        self.d_residual.resize(tokens * hidden, 0.0);
-        self.d_normed.resize(tokens * hidden, 0.0);
+        d.resize_floats(&mut self.final_inverse_rms, tokens);
+        d.resize(&mut self.final_normed, tokens * hidden);
+        d.resize(&mut self.d_residual, tokens * hidden);
+        d.resize(&mut self.d_normed, tokens * hidden);
         if shape.post_norms {
-            self.d_added.resize(tokens * hidden, 0.0);
+            d.resize(&mut self.d_added, tokens * hidden);
         }
-        self.unused.resize(hidden.max(shape.head_dim), 0.0);
-        self.d_activated.resize(tokens * inner, 0.0);
-        self.d_attended.resize(tokens * query, 0.0);
-        self.d_qkv.resize(tokens * qkv, 0.0);
-        self.logits.resize(HEAD_ROWS * shape.vocab_size, 0.0);
-        self.picked.resize(HEAD_ROWS * hidden, 0.0);
-        self.d_picked.resize(HEAD_ROWS * hidden, 0.0);
+        d.resize_floats(&mut self.unused, hidden.max(shape.head_dim));
+        d.resize(&mut self.d_activated, tokens * inner);
+        d.resize(&mut self.d_attended, tokens * query);
+        d.resize(&mut self.d_qkv, tokens * qkv);
+        d.resize(&mut self.logits, HEAD_ROWS * shape.vocab_size);
+        d.resize_floats(&mut self.losses, tokens);
+        d.resize(&mut self.picked, HEAD_ROWS * hidden);
+        d.resize(&mut self.d_picked, HEAD_ROWS * hidden);
+    }
+}
+
+impl<D: Device> Default for BlockState<D> {
+    fn default() -> BlockState<D> {
+        BlockState {
+            attention_inverse_rms: D::FloatBuffer::default(),
+            attention_normed: D::ValueBuffer::default(),
+            qkv: D::ValueBuffer::default(),
+            log_sums: D::FloatBuffer::default(),
+            attended: D::ValueBuffer::default(),
+            middle: D::ValueBuffer::default(),
+            mlp_inverse_rms: D::FloatBuffer::default(),
+            mlp_normed: D::ValueBuffer::default(),
+            gate_up: D::ValueBuffer::default(),
+            activated: D::ValueBuffer::default(),
+            raw_qkv: D::ValueBuffer::default(),
+            head_inverse_rms: D::FloatBuffer::default(),
+            attention_added: D::ValueBuffer::default(),
+            attention_post_inverse_rms: D::FloatBuffer::default(),
+            mlp_added: D::ValueBuffer::default(),
+            mlp_post_inverse_rms: D::FloatBuffer::default(),
+            post_normed: D::ValueBuffer::default(),
+        }
+    }
+}
+
+impl<D: Device> BlockState<D> {
+    fn resize(&mut self, d: &D, shape: &Shape, tokens: usize) {
+        let (hidden, inner, qkv) = (shape.hidden_size, shape.intermediate_size, shape.qkv_size());
+        d.resize_floats(&mut self.attention_inverse_rms, tokens);
+        d.resize(&mut self.attention_normed, tokens * hidden);
+        d.resize(&mut self.qkv, tokens * qkv);
+        d.resize_floats(&mut self.log_sums, tokens * shape.num_attention_heads);
+        d.resize(&mut self.attended, tokens * shape.query_size());
+        d.resize(&mut self.middle, tokens * hidden);
+        d.resize_floats(&mut self.mlp_inverse_rms, tokens);
+        d.resize(&mut self.mlp_normed, tokens * hidden);
+        d.resize(&mut self.gate_up, tokens * 2 * inner);
+        d.resize(&mut self.activated, tokens * inner);
+        if shape.head_norms {
+            let heads = shape.num_attention_heads + shape.num_key_value_heads;
+            d.resize(&mut self.raw_qkv, tokens * qkv);
+            d.resize_floats(&mut self.head_inverse_rms, tokens * heads);
+        }
+        if shape.post_norms {
+            for added in [&mut self.attention_added, &mut self.mlp_added, &mut self.post_normed] {
+                d.resize(added, tokens * hidden);
+            }
+            d.resize_floats(&mut self.attention_post_inverse_rms, tokens);
+            d.resize_floats(&mut self.mlp_post_inverse_rms, tokens);
+        }
     }
 }

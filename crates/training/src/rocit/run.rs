@@ -126,9 +126,8 @@ impl Run<'_> {
         if state::path(run).is_file() {
             let fixed: Vec<&str> = FIXED.into_iter().chain(["steps"]).collect();
             record::check_same_run(record, run, &fixed)?;
-            let LoraTrainer { values, first, second, .. } = &mut self.trainer;
-            let buffers = &mut [("values", values), ("first", first), ("second", second)];
-            if let Some(notes) = state::read(run, buffers)? {
+            if let Some((buffers, notes)) = state::read(run, ["values", "first", "second"], self.trainer.map.len)? {
+                self.trainer.set_state(buffers);
                 self.trainer.step = state::number(&notes, "step", run)?;
                 self.best = state::number(&notes, "best", run)?;
             }
@@ -221,15 +220,17 @@ impl Run<'_> {
 
     /// The state to go on from, and the adapter for others.
     fn save(&self) -> Result<()> {
-        let LoraTrainer { values, first, second, step, .. } = &self.trainer;
-        let buffers = [("values", values), ("first", first), ("second", second)];
+        let (state, step) = (self.trainer.state(), self.trainer.step);
+        self.trainer.check()?;
         let notes = [("step".to_string(), step.to_string()), ("best".to_string(), self.best.to_string())];
-        state::write(&self.options.out, &buffers, notes.into())?;
+        state::write(&self.options.out, &state, notes.into())?;
         self.write_adapter(&self.options.out.join("adapter"))
     }
 
     fn write_adapter(&self, folder: &Path) -> Result<()> {
-        self.trainer.map.adapter(&self.config, &self.trainer.values).write(folder)?;
+        let values = self.trainer.read_values();
+        self.trainer.check()?;
+        self.trainer.map.adapter(&self.config, &values).write(folder)?;
         let path = folder.join("chat_template.jinja");
         write_atomically(&path, |to| fs::write(to, &self.template).map_err(Error::io(to)))
     }

@@ -1,5 +1,6 @@
 //! Matrix products over strided views, on one thread.
 
+use crate::device::Write;
 use gemm::{Parallelism, gemm};
 
 /// A matrix of f32 in someone else's buffer.
@@ -18,15 +19,6 @@ pub struct MatrixMut<'a> {
     rows: usize,
     columns: usize,
     row_stride: usize,
-}
-
-/// What happens to the values that the product is written over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Write {
-    /// They are lost.
-    Replace,
-    /// The product is added to them.
-    Add,
 }
 
 impl<'a> Matrix<'a> {
