@@ -372,7 +372,7 @@ pub trait Device: Clone + Send + Sync {
 }
 
 /// What attention's backward pass needs from its forward pass.
-pub struct Attended<'a, D: Device + ?Sized> {
+pub struct Attended<'a, D: Device> {
     /// Queries, keys and values.
     pub qkv: &'a D::Values,
     /// The logarithms of the sums.

@@ -98,6 +98,9 @@ pub enum Error {
         /// The step, counted from 0.
         step: u64,
     },
+    /// The device cannot be used, or failed; which one, and why.
+    #[error("{0}")]
+    Device(String),
     /// An argument has no sense.
     #[error("{0}")]
     Argument(String),

@@ -5,6 +5,8 @@ pub mod batch;
 pub mod config;
 pub mod corpus;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod device;
 pub mod document;
 mod error;

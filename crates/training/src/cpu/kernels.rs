@@ -296,11 +296,12 @@ vectorized! {
 /// Which values a dropout keeps: a function of the place, so that the backward pass needs no memory of it.
 #[derive(Clone, Copy, Debug)]
 pub struct DropMask {
-    seed: u32,
+    /// What places are mixed with.
+    pub(crate) seed: u32,
     /// Places whose hash lies below are dropped.
-    threshold: u32,
+    pub(crate) threshold: u32,
     /// Of what is kept.
-    scale: f32,
+    pub(crate) scale: f32,
 }
 
 impl DropMask {

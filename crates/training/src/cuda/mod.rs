@@ -1,0 +1,115 @@
+//! NVIDIA's GPUs: the kernels are compiled when a run starts, the products are cuBLAS's. Values are f32 or bf16; gradients,
+//! moments and the trained parameters themselves are f32 either way.
+
+mod batch;
+pub mod driver;
+mod launches;
+mod memory;
+mod nvidia;
+mod operations;
+
+pub use memory::{DeviceSlice, DeviceVec, Storage};
+pub use nvidia::Nvidia;
+
+use crate::{Error, Result};
+use checkpoint::Shape;
+use driver::{Argument, Driver, Launch, Product};
+use memory::Guarded;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// The kernels. `BF16` is defined where values are bf16.
+pub const KERNELS: &str = concat!(include_str!("kernels.cu"), include_str!("attention.cu"));
+
+/// Threads of a block of most kernels.
+const BLOCK: u32 = 256;
+const WARP: u32 = 32;
+/// Most blocks of a kernel whose threads take more than one element.
+const MOST_BLOCKS: usize = 4096;
+/// Widest head, 32 times NUMBERS in attention.cu.
+const WIDEST_HEAD: usize = 256;
+
+/// A GPU with values of type `T`. Clones are the same GPU.
+pub struct Cuda<T> {
+    owner: Arc<Guarded>,
+    values: PhantomData<T>,
+}
+
+impl<T> Clone for Cuda<T> {
+    fn clone(&self) -> Cuda<T> {
+        Cuda { owner: self.owner.clone(), values: PhantomData }
+    }
+}
+
+/// Trained parameters: the values that passes read, and beside rounded ones the f32 that the optimizer updates.
+pub struct Trained<T> {
+    values: DeviceVec<T>,
+    masters: Option<DeviceVec<f32>>,
+}
+
+impl<T> Deref for Trained<T> {
+    type Target = DeviceSlice<T>;
+
+    fn deref(&self) -> &DeviceSlice<T> {
+        &self.values
+    }
+}
+
+/// The keys and values of one block, a row for each token read so far.
+pub struct Kept<T> {
+    keys: DeviceVec<T>,
+    values: DeviceVec<T>,
+    tokens: usize,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Kept<T> {
+        Kept { keys: DeviceVec::default(), values: DeviceVec::default(), tokens: 0 }
+    }
+}
+
+impl<T: Storage> Cuda<T> {
+    /// The GPU of `driver`, which runs [`KERNELS`] for values of type `T`, for models of `shape`.
+    pub fn new(driver: Box<dyn Driver>, shape: &Shape) -> Result<Cuda<T>> {
+        if shape.head_dim > WIDEST_HEAD {
+            return Err(Error::Config {
+                field: "head_dim",
+                found: shape.head_dim.to_string(),
+                expected: format!("at most {WIDEST_HEAD} with --device cuda"),
+            });
+        }
+        Ok(Cuda { owner: Guarded::new(driver), values: PhantomData })
+    }
+
+    fn launch(&self, kernel: &'static str, grid: [usize; 2], shared: usize, block: u32, arguments: &[Argument]) {
+        if grid.contains(&0) {
+            return;
+        }
+        let (grid, shared) = (grid.map(|n| n as u32), shared as u32);
+        self.owner.run(|driver| driver.launch(Launch { kernel, grid, block, shared, arguments }));
+    }
+
+    /// A thread for each of `elements`, or for several.
+    fn each(&self, kernel: &'static str, elements: usize, arguments: &[Argument]) {
+        let blocks = elements.div_ceil(BLOCK as usize).min(MOST_BLOCKS);
+        self.launch(kernel, [blocks, 1], 0, BLOCK, arguments);
+    }
+
+    /// A block for each of `blocks`.
+    fn blocks(&self, kernel: &'static str, blocks: usize, arguments: &[Argument]) {
+        self.launch(kernel, [blocks, 1], 0, BLOCK, arguments);
+    }
+
+    fn clear_bytes(&self, at: u64, bytes: usize) {
+        if bytes > 0 {
+            self.owner.run(|driver| driver.clear(at, bytes));
+        }
+    }
+
+    fn multiply(&self, product: &Product) {
+        if product.rows > 0 && product.columns > 0 && product.inner > 0 {
+            self.owner.run(|driver| driver.multiply(product));
+        }
+    }
+}

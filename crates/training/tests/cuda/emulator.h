@@ -1,0 +1,146 @@
+// CUDA for tests: each thread of a block is a fiber, blocks run one after another. A fiber runs until it meets others (a
+// barrier, a shuffle), so that what is read too early is not there yet: shared memory holds NaN at first. Warps take
+// turns in both orders. What a GPU would leave undefined is an error here: barriers that not all threads reach, shuffles
+// by a part of a warp, more shared memory than was asked for.
+#include <math.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <utility>
+
+#define DEVICE static inline
+#define KERNEL extern "C"
+#define __shared__ static __attribute__((section("shared_memory")))
+#define DYNAMIC_SHARED(name) float *name = dynamic_shared
+
+namespace {
+const unsigned MOST_THREADS = 256, WARP = 32, STACK = 1 << 16, SHARED_FLOATS = 48 * 1024 / 4;
+struct Dimensions { unsigned x, y; };
+Dimensions threadIdx, blockIdx, blockDim, gridDim;
+
+enum State { RUNNING, AT_WARP, AT_BLOCK, DONE };
+struct Fiber { ucontext_t start; jmp_buf at; State state; bool has_begun; };
+Fiber fibers[MOST_THREADS];
+char stacks[MOST_THREADS][STACK];
+jmp_buf scheduler;
+unsigned current;
+void (*body)(void **);
+void **body_arguments;
+const char *failure;
+
+float dynamic_shared[SHARED_FLOATS];
+float exchanged[2][MOST_THREADS];
+unsigned exchanges[MOST_THREADS];
+
+__attribute__((noinline)) void meet(State state) {
+  fibers[current].state = state;
+  if (!_setjmp(fibers[current].at)) _longjmp(scheduler, 1);
+}
+void entry() {
+  for (;;) {
+    body(body_arguments);
+    meet(DONE);
+  }
+}
+__attribute__((noinline)) void resume(unsigned thread) {
+  Fiber &fiber = fibers[thread];
+  current = thread;
+  threadIdx = {thread, 0};
+  if (_setjmp(scheduler)) return;
+  if (fiber.has_begun) _longjmp(fiber.at, 1);
+  fiber.has_begun = true;
+  getcontext(&fiber.start);
+  fiber.start.uc_stack.ss_sp = stacks[thread];
+  fiber.start.uc_stack.ss_size = STACK;
+  makecontext(&fiber.start, entry, 0);
+  setcontext(&fiber.start);
+}
+
+#ifdef WITHOUT_BARRIERS
+void __syncthreads() {}
+#else
+void __syncthreads() { meet(AT_BLOCK); }
+#endif
+float __shfl_xor_sync(unsigned, float x, int mask) {
+  // Two slots in turn: nobody writes one before all have read it.
+  float *slot = exchanged[exchanges[current]++ % 2];
+  slot[current] = x;
+  meet(AT_WARP);
+  return slot[current ^ mask];
+}
+float __uint_as_float(unsigned bits) { float x; memcpy(&x, &bits, 4); return x; }
+unsigned __float_as_uint(float x) { unsigned bits; memcpy(&bits, &x, 4); return bits; }
+}
+
+extern "C" char __start_shared_memory[], __stop_shared_memory[];
+
+namespace {
+// All bits set is NaN in every type of number.
+void poison() {
+  memset(__start_shared_memory, 0xff, __stop_shared_memory - __start_shared_memory);
+  memset(dynamic_shared, 0xff, sizeof dynamic_shared);
+}
+bool is_poisoned_from(unsigned bytes) {
+  for (unsigned i = bytes; i < sizeof dynamic_shared; i++)
+    if (((unsigned char *)dynamic_shared)[i] != 0xff) return false;
+  return true;
+}
+
+void run_block() {
+  unsigned threads = blockDim.x, warps = threads / WARP;
+  for (unsigned t = 0; t < threads; t++) fibers[t].state = RUNNING, exchanges[t] = 0;
+  for (unsigned turn = 0;; turn++) {
+    unsigned done = 0, at_block = 0;
+    bool has_moved = false;
+    for (unsigned i = 0; i < warps; i++) {
+      unsigned first = (turn % 2 ? warps - 1 - i : i) * WARP, at_warp = 0;
+      for (unsigned t = first; t < first + WARP; t++) {
+        if (fibers[t].state == RUNNING) resume(t), has_moved = true;
+        at_warp += fibers[t].state == AT_WARP;
+        at_block += fibers[t].state == AT_BLOCK;
+        done += fibers[t].state == DONE;
+      }
+      if (at_warp == WARP) for (unsigned t = first; t < first + WARP; t++) fibers[t].state = RUNNING, has_moved = true;
+      else if (at_warp) { failure = "a shuffle by a part of a warp"; return; }
+    }
+    if (done == threads) return;
+    if (at_block == threads) for (unsigned t = 0; t < threads; t++) fibers[t].state = RUNNING, has_moved = true;
+    if (!has_moved) { failure = "a barrier that not all threads reach"; return; }
+  }
+}
+
+template <class... A, size_t... I> void invoke(void (*kernel)(A...), void **arguments, std::index_sequence<I...>) {
+  kernel(*(A *)arguments[I]...);
+}
+template <class... A> void invoke(void (*kernel)(A...), void **arguments) {
+  invoke(kernel, arguments, std::index_sequence_for<A...>());
+}
+template <auto kernel> void call(void **arguments) { invoke(kernel, arguments); }
+
+struct Entry { const char *name; void (*run)(void **); };
+extern const Entry entries[];
+extern const unsigned entry_count;
+}
+
+// Returns what went wrong, or null.
+extern "C" const char *emulate(const char *name, unsigned columns, unsigned rows, unsigned threads, unsigned shared, void **arguments) {
+  body = nullptr;
+  for (unsigned i = 0; i < entry_count; i++) if (!strcmp(entries[i].name, name)) body = entries[i].run;
+  if (!body) return "no such kernel";
+  if (threads % WARP || threads > MOST_THREADS) return "a block of a part of a warp, or too large";
+  if (shared > sizeof dynamic_shared) return "more shared memory than there is";
+  body_arguments = arguments;
+  gridDim = {columns, rows}, blockDim = {threads, 1}, failure = nullptr;
+  for (unsigned i = 0; i < columns * rows && !failure; i++) {
+    blockIdx = {i % columns, i / columns};
+    poison();
+    run_block();
+    if (!failure && !is_poisoned_from(shared)) failure = "more shared memory was written than asked for";
+  }
+  // Fibers that still wait would go on in the next kernel.
+  if (failure) for (Fiber &fiber : fibers) fiber.has_begun = false;
+  return failure;
+}
