@@ -193,6 +193,8 @@ pub trait Device: Clone + Send + Sync {
     /// The keys and values of one block, a row for each token read so far.
     type Kept: Default + Send;
 
+    /// What it is, for people.
+    fn description(&self) -> String;
     /// How many threads share a step's rows, each with gradients of its own.
     fn workers(&self) -> usize;
     /// The first error since the device was opened. Until it is asked, operations after an error do nothing.

@@ -16,6 +16,7 @@ pub mod model;
 pub mod muon;
 pub mod optimizer;
 pub mod parameters;
+pub mod placement;
 pub mod plan;
 pub mod pretrain;
 mod record;

@@ -3,9 +3,11 @@
 use crate::batch::{Sampler, held_out_rows};
 use crate::config::ModelConfig;
 use crate::corpus::{RoleFolder, Source, SourceSpec};
+use crate::device::Device;
 use crate::metrics::{Metrics, Progress};
 use crate::model::{Model, Pack};
 use crate::optimizer::{Decay, Optimizer, Schedule, Trainer, UpdateRule};
+use crate::placement::{DeviceChoice, Job, Place, Placement};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result, record, state};
 use checkpoint::{Weights, write_json};
@@ -91,6 +93,10 @@ pub struct PretrainOptions {
     /// Threads; 0 = one for each processor
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
+    /// Where to compute
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub placement: Placement,
 }
 
 impl PretrainOptions {
@@ -102,7 +108,17 @@ impl PretrainOptions {
         must(self.lr.is_finite() && self.lr > 0.0, "--lr must be above 0")?;
         must((0.0..=1.0).contains(&self.min_lr_ratio), "--min-lr-ratio must lie between 0 and 1")?;
         must((0.0..1.0).contains(&self.held_out), "--held-out must lie between 0 and 1")?;
-        must(self.weight_decay >= 0.0 && self.clip >= 0.0, "--weight-decay and --clip must not be negative")
+        must(self.weight_decay >= 0.0 && self.clip >= 0.0, "--weight-decay and --clip must not be negative")?;
+        let is_refused = self.optimizer == Optimizer::Muon && self.placement.device == DeviceChoice::Cuda;
+        must(!is_refused, "--optimizer muon runs on the processor only: take --device cpu or --optimizer adamw")
+    }
+
+    /// Where to compute; Muon knows only the processor.
+    fn place(&self) -> Result<Place> {
+        match self.optimizer {
+            Optimizer::Adamw => self.placement.open(),
+            Optimizer::Muon => Placement { device: DeviceChoice::Cpu, ..self.placement }.open(),
+        }
     }
 
     fn thread_count(&self) -> usize {
@@ -127,25 +143,48 @@ pub struct RunReport {
 /// Trains, or goes on training, the model in `options.out`.
 pub fn pretrain(options: &PretrainOptions) -> Result<RunReport> {
     options.check()?;
-    let threads = options.thread_count();
+    let (place, threads) = (options.place()?, options.thread_count());
     let tokenizer = Tokenizer::load(&options.tokenizer)?;
     let roles = options.roles.as_deref().map(RoleFolder::read).transpose()?.unwrap_or_default();
     let (config, model, weights) = initial_model(options, &tokenizer)?;
     let load = |spec: &SourceSpec| Source::load(spec, &roles, &tokenizer, options.held_out, options.context);
     let sources = record::load_sources(&options.data, threads, load)?;
-    let run = &options.out;
-    fs::create_dir_all(run).map_err(Error::io(run))?;
-    let mut trainer = Trainer::new(model, weights, threads);
-    let record = describe(options, &config, &trainer, &sources);
-    let resumed = state::path(run).is_file();
-    if resumed {
-        record::check_same_run(&record, run, &FIXED)?;
-        state::restore(&mut trainer, run)?;
-        eprintln!("continuing at step {} of {}", trainer.step, options.steps);
+    let record = describe(options, &place, &config, &model, &sources);
+    let shape = model.shape.clone();
+    place.run(Pretraining { options, tokenizer, config, model, weights, sources, record }, &shape, threads)
+}
+
+/// A run with all that it reads.
+struct Pretraining<'a> {
+    options: &'a PretrainOptions,
+    tokenizer: Tokenizer,
+    config: ModelConfig,
+    model: Model,
+    weights: Vec<f32>,
+    sources: Vec<Source>,
+    record: Value,
+}
+
+impl Job for Pretraining<'_> {
+    type Outcome = RunReport;
+
+    fn run<D: Device>(self, device: D) -> Result<RunReport> {
+        let Pretraining { options, tokenizer, config, model, weights, sources, record } = self;
+        let run = &options.out;
+        fs::create_dir_all(run).map_err(Error::io(run))?;
+        let description = device.description();
+        let mut trainer = Trainer::on(device, model, weights);
+        let resumed = state::path(run).is_file();
+        if resumed {
+            record::check_same_run(&record, run, &FIXED)?;
+            state::restore(&mut trainer, run)?;
+            eprintln!("continuing at step {} of {}", trainer.step, options.steps);
+        }
+        trainer.check()?;
+        prepare_folder(run, &config, &tokenizer, &record)?;
+        announce(options, &trainer.model, &sources, &description);
+        steps(options, &mut trainer, &sources)
     }
-    prepare_folder(run, &config, &tokenizer, &record)?;
-    announce(options, &trainer, &sources, threads);
-    steps(options, &mut trainer, &sources)
 }
 
 fn initial_model(options: &PretrainOptions, tokenizer: &Tokenizer) -> Result<(ModelConfig, Model, Vec<f32>)> {
@@ -183,11 +222,19 @@ fn initial_model(options: &PretrainOptions, tokenizer: &Tokenizer) -> Result<(Mo
 }
 
 /// `train.json`: everything that decides the result.
-fn describe(options: &PretrainOptions, config: &ModelConfig, trainer: &Trainer, sources: &[Source]) -> Value {
+fn describe(
+    options: &PretrainOptions,
+    place: &Place,
+    config: &ModelConfig,
+    model: &Model,
+    sources: &[Source],
+) -> Value {
+    let mut arguments = json!(options);
+    place.note(&mut arguments);
     json!({
         "program": concat!("train pretrain ", env!("CARGO_PKG_VERSION")),
-        "arguments": options,
-        "parameters": trainer.model.map.len,
+        "arguments": arguments,
+        "parameters": model.map.len,
         "model": config,
         "tokenizer_sha256": record::file_sha256(&options.tokenizer.join("tokenizer.json")),
         "data": record::data(sources),
@@ -201,13 +248,13 @@ fn prepare_folder(run: &Path, config: &ModelConfig, tokenizer: &Tokenizer, recor
 }
 
 /// Says what will be trained on what.
-fn announce(options: &PretrainOptions, trainer: &Trainer, sources: &[Source], threads: usize) {
-    let parameters = trainer.model.map.len as f64 / 1e6;
-    eprintln!("{parameters:.2} M parameters, {} rows of {} tokens, {threads} threads", options.batch, options.context);
+fn announce(options: &PretrainOptions, model: &Model, sources: &[Source], device: &str) {
+    let parameters = model.map.len as f64 / 1e6;
+    eprintln!("{parameters:.2} M parameters, {} rows of {} tokens, {device}", options.batch, options.context);
     record::announce_sources(sources, options.steps * options.batch as u64, options.context);
 }
 
-fn steps(options: &PretrainOptions, trainer: &mut Trainer, sources: &[Source]) -> Result<RunReport> {
+fn steps<D: Device>(options: &PretrainOptions, trainer: &mut Trainer<D>, sources: &[Source]) -> Result<RunReport> {
     let run = &options.out;
     let schedule = Schedule {
         decay: Decay::Cosine,
@@ -237,6 +284,7 @@ fn steps(options: &PretrainOptions, trainer: &mut Trainer, sources: &[Source]) -
     for rows in batches.take(end.saturating_sub(trainer.step) as usize) {
         let lr = schedule.at(trainer.step);
         let step = trainer.train(&rows, rule, lr);
+        trainer.check()?;
         if !step.loss.is_finite() || !step.gradient_norm.is_finite() {
             return Err(Error::Diverged { loss: step.loss, step: trainer.step - 1 });
         }
@@ -245,6 +293,7 @@ fn steps(options: &PretrainOptions, trainer: &mut Trainer, sources: &[Source]) -
         (report.step, report.loss) = (trainer.step, step.loss);
         if !evaluation.is_empty() && due(options.eval_every, trainer.step) {
             report.held_out = evaluation.iter().map(|(name, rows)| (name.clone(), trainer.evaluate(rows))).collect();
+            trainer.check()?;
             metrics.held_out(trainer.step, &report.held_out, None)?;
             let losses: Vec<String> = report.held_out.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
             progress.say(&format!("step {}: held-out loss: {}", trainer.step, losses.join(", ")));

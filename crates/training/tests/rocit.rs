@@ -239,6 +239,31 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_gpu_that_is_not_there_is_refused_with_the_remedy() {
+    #[cfg(feature = "cuda")]
+    if training::cuda::Nvidia::open(training::cuda::driver::Element::F32).is_ok() {
+        eprintln!("skipped: there is a GPU");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    set_up(folder.path());
+    let remedy = if cfg!(feature = "cuda") { "--device cuda" } else { "--features cuda" };
+    for (more, word) in [("--device cuda", remedy), ("--precision bf16", "--precision bf16 needs --device cuda")] {
+        let output = run(folder.path(), "out", more);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.starts_with("error: ") && text.contains(word), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(!folder.path().join("out").exists());
+    }
+    let output = run(folder.path(), "out", "--device auto --steps 1");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let record = fs::read_to_string(folder.path().join("out/train.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!((&record["arguments"]["device"], &record["arguments"]["precision"]), (&"cpu".into(), &"f32".into()));
+}
+
+#[test]
 fn a_plan_has_the_data_and_the_loss_mask_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

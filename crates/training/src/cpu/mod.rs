@@ -76,6 +76,10 @@ impl Device for Cpu {
     type Scratch = Scratch;
     type Kept = Kept;
 
+    fn description(&self) -> String {
+        format!("{} threads", self.threads)
+    }
+
     fn workers(&self) -> usize {
         self.threads
     }

@@ -52,6 +52,10 @@ impl Guarded {
         Arc::new(Guarded { driver, error: Mutex::new(None) })
     }
 
+    pub fn name(&self) -> String {
+        self.driver.name()
+    }
+
     pub fn error(&self) -> Option<String> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

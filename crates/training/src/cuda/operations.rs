@@ -28,6 +28,10 @@ impl<T: Storage> Device for Cuda<T> {
     type Scratch = DeviceVec<f32>;
     type Kept = Kept<T>;
 
+    fn description(&self) -> String {
+        format!("{} in {:?}", self.owner.name(), T::ELEMENT)
+    }
+
     fn workers(&self) -> usize {
         1
     }

@@ -7,5 +7,5 @@ mod samples;
 mod trainer;
 
 pub use options::RocitOptions;
-pub use run::rocit;
+pub use run::{rocit, rocit_at};
 pub use trainer::{LoraTrainer, TrainerOptions};

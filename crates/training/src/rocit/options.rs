@@ -1,6 +1,7 @@
 use crate::base::Layout;
 use crate::corpus::SourceSpec;
 use crate::optimizer::Decay;
+use crate::placement::Placement;
 use crate::{Error, Result};
 use checkpoint::{AdapterConfig, Targets};
 use serde::Serialize;
@@ -102,6 +103,10 @@ pub struct RocitOptions {
     /// Threads; 0 = one for each processor
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
+    /// Where to compute
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub placement: Placement,
 }
 
 /// Arguments that a continued run must share with its beginning, as `train.json` names them.

@@ -6,10 +6,12 @@ use super::{LoraTrainer, RocitOptions, TrainerOptions, curve};
 use crate::base::{ChatEncoder, read_model};
 use crate::batch::{Sampler, held_out_rows};
 use crate::corpus::{RoleFolder, Source, SourceSpec};
+use crate::device::Device;
 use crate::lora::LoraMap;
 use crate::metrics::{Metrics, Progress, StepLines};
-use crate::model::Pack;
+use crate::model::{Model, Pack};
 use crate::optimizer::{Optimizer, Schedule, UpdateRule};
+use crate::placement::{Job, Place};
 use crate::pretrain::RunReport;
 use crate::{Error, Result, record, state};
 use checkpoint::{Adapter, AdapterConfig, Base, write_atomically, write_json};
@@ -26,6 +28,11 @@ const MIN_AT_ONCE: usize = 256;
 /// Trains, or goes on training, the adapter in `options.out`.
 pub fn rocit(options: &RocitOptions) -> Result<RunReport> {
     options.check()?;
+    rocit_at(options, options.placement.open()?)
+}
+
+/// As [`rocit`], on a device that is open.
+pub fn rocit_at(options: &RocitOptions, place: Place) -> Result<RunReport> {
     let threads = options.thread_count();
     let base = Base::open(&options.base)?;
     let encoder = ChatEncoder::read(&base, options.layout)?;
@@ -53,43 +60,66 @@ pub fn rocit(options: &RocitOptions) -> Result<RunReport> {
             (config, map, values)
         }
     };
-    let trainer = LoraTrainer::new(
-        model,
-        weights,
-        map,
-        values,
-        TrainerOptions {
+    let record = describe(options, &place, &base, steps, &map, &sources)?;
+    let shape = model.shape.clone();
+    place.run(Tuning { options, encoder, sources, steps, model, weights, config, map, values, record }, &shape, threads)
+}
+
+/// A run with all that it reads.
+struct Tuning<'a> {
+    options: &'a RocitOptions,
+    encoder: ChatEncoder,
+    sources: Vec<Source>,
+    steps: u64,
+    model: Model,
+    weights: Vec<f32>,
+    config: AdapterConfig,
+    map: LoraMap,
+    values: Vec<f32>,
+    record: Value,
+}
+
+impl Job for Tuning<'_> {
+    type Outcome = RunReport;
+
+    fn run<D: Device>(self, device: D) -> Result<RunReport> {
+        let Tuning { options, encoder, sources, steps, model, weights, config, map, values, record } = self;
+        let description = device.description();
+        let settings = TrainerOptions {
             dropout: options.dropout as f32,
             seed: options.seed,
             recompute: options.recompute,
             at_once: options.max_length.max(MIN_AT_ONCE),
-            threads,
-        },
-    );
-    let template = encoder.template_text.clone();
-    let samples = Samples::choose(&sources, encoder.into_tokenizer(), options.samples)
-        .map_err(|error| Error::Argument(error.to_string()))?;
-    let mut run = Run { options, steps, trainer, config, best: f64::INFINITY, template };
-    run.open(&describe(options, &base, steps, threads, &run.trainer, &sources)?)?;
-    let (trained, all) = (run.trainer.map.len as f64 / 1e6, run.trainer.model.map.len as f64 / 1e6);
-    eprintln!("{trained:.2} M of {all:.2} M parameters are trained, {steps} steps, {threads} threads");
-    record::announce_sources(&sources, steps * options.rows() as u64, options.max_length);
-    let report = run.steps(&sources, &samples)?;
-    curve::draw(&run.options.out.join("metrics.jsonl"), &run.options.out.join("loss.svg"))?;
-    Ok(report)
+            threads: options.thread_count(),
+        };
+        let trainer = LoraTrainer::on(device, model, weights, map, values, settings);
+        trainer.check()?;
+        let template = encoder.template_text.clone();
+        let samples = Samples::choose(&sources, encoder.into_tokenizer(), options.samples)
+            .map_err(|error| Error::Argument(error.to_string()))?;
+        let mut run = Run { options, steps, trainer, config, best: f64::INFINITY, template };
+        run.open(&record)?;
+        let (trained, all) = (run.trainer.map.len as f64 / 1e6, run.trainer.model.map.len as f64 / 1e6);
+        eprintln!("{trained:.2} M of {all:.2} M parameters are trained, {steps} steps, {description}");
+        record::announce_sources(&sources, steps * options.rows() as u64, options.max_length);
+        let report = run.steps(&sources, &samples)?;
+        curve::draw(&run.options.out.join("metrics.jsonl"), &run.options.out.join("loss.svg"))?;
+        Ok(report)
+    }
 }
 
 /// `train.json`: everything that decides the result.
 fn describe(
     options: &RocitOptions,
+    place: &Place,
     base: &Base,
     steps: u64,
-    threads: usize,
-    trainer: &LoraTrainer,
+    map: &LoraMap,
     sources: &[Source],
 ) -> Result<Value> {
     let mut arguments = json!(options);
-    arguments["threads"] = threads.into();
+    place.note(&mut arguments);
+    arguments["threads"] = options.thread_count().into();
     arguments["steps"] = steps.into();
     let tokenizer = match base.folder() {
         Some(folder) => {
@@ -101,24 +131,24 @@ fn describe(
     Ok(json!({
         "program": concat!("train rocit ", env!("CARGO_PKG_VERSION")),
         "arguments": arguments,
-        "parameters": trainer.map.len,
+        "parameters": map.len,
         "model": base.config()?,
         "tokenizer_sha256": tokenizer,
         "data": record::data(sources),
     }))
 }
 
-struct Run<'a> {
+struct Run<'a, D: Device> {
     options: &'a RocitOptions,
     steps: u64,
-    trainer: LoraTrainer,
+    trainer: LoraTrainer<D>,
     config: AdapterConfig,
     /// The least held-out loss so far.
     best: f64,
     template: String,
 }
 
-impl Run<'_> {
+impl<D: Device> Run<'_, D> {
     /// Continues what the folder holds, or begins it.
     fn open(&mut self, record: &Value) -> Result<()> {
         let run = &self.options.out;
@@ -194,6 +224,7 @@ impl Run<'_> {
     ) -> Result<BTreeMap<String, f64>> {
         let losses: BTreeMap<String, f64> =
             evaluation.iter().map(|(name, rows)| (name.clone(), self.trainer.evaluate(rows))).collect();
+        self.trainer.check()?;
         let words: Vec<String> = losses.iter().map(|(name, loss)| format!("{name} {loss:.4}")).collect();
         progress.say(&format!("step {}: held-out loss: {}", self.trainer.step, words.join(", ")));
         let mean = losses.values().sum::<f64>() / losses.len() as f64;
@@ -210,6 +241,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let answers = samples.answers(&mut self.trainer);
+        self.trainer.check()?;
         for answer in &answers {
             file.line(answer)?;
             progress.say(&samples::line(answer));

@@ -2,6 +2,7 @@
 
 use super::LoraTrainer;
 use crate::corpus::Source;
+use crate::device::Device;
 use crate::model::IGNORE;
 use generate::Tokenizer;
 use rouge::{MissingDictionary, Rule, Scorer, Unit};
@@ -79,7 +80,7 @@ impl Samples {
     }
 
     /// Lets the adapter answer all of them.
-    pub fn answers(&self, trainer: &mut LoraTrainer) -> Vec<Answer<'_>> {
+    pub fn answers<D: Device>(&self, trainer: &mut LoraTrainer<D>) -> Vec<Answer<'_>> {
         let prompts: Vec<&[u32]> = self.samples.iter().map(|sample| sample.prompt.as_slice()).collect();
         let said = trainer.answers(&prompts, MOST_TOKENS, |token| self.tokenizer.is_end_of_generation(token));
         let answers = self.samples.iter().zip(said).map(|(sample, said)| {

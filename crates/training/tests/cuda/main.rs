@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod emulator;
+mod runs;
 
 use checkpoint::{AdapterConfig, Family, Rotary, RotaryLayout, Shape, Targets};
 use common::{model_of, pack, tiny_config};

@@ -1,0 +1,119 @@
+//! Where a run computes: on the processor or on a GPU.
+
+use crate::cpu::Cpu;
+use crate::device::Device;
+use crate::{Error, Result};
+use checkpoint::Shape;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// What a run may be asked to compute on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// NVIDIA's first GPU where it can be used, else the processor.
+    Auto,
+    /// The processor.
+    #[default]
+    Cpu,
+    /// NVIDIA's first GPU.
+    Cuda,
+}
+
+/// The type of activations and of the weights that passes read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    F32,
+    /// The upper half of them; gradients, moments and trained parameters are f32 all the same.
+    Bf16,
+}
+
+/// The arguments that say where a run computes. A run may go on elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::Args)]
+pub struct Placement {
+    /// Where to compute; auto takes the GPU where it can be used
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub device: DeviceChoice,
+    /// Numbers of activations and of the weights read: bf16 on a GPU, f32 on the processor, which knows no other;
+    /// gradients and the trained weights are f32
+    #[arg(long, value_enum)]
+    pub precision: Option<Precision>,
+}
+
+/// What a run computes on.
+pub enum Place {
+    /// The processor.
+    Cpu,
+    /// A GPU and the type of its values.
+    #[cfg(feature = "cuda")]
+    Cuda(Box<dyn crate::cuda::driver::Driver>, Precision),
+}
+
+/// What is done on whatever device.
+pub(crate) trait Job {
+    /// What comes out.
+    type Outcome;
+    /// Does it.
+    fn run<D: Device>(self, device: D) -> Result<Self::Outcome>;
+}
+
+impl Placement {
+    /// Opens the device.
+    pub fn open(&self) -> Result<Place> {
+        match self.device {
+            DeviceChoice::Cpu if self.precision == Some(Precision::Bf16) => {
+                Err(Error::Argument("--precision bf16 needs --device cuda: the processor computes in f32".into()))
+            }
+            DeviceChoice::Cpu => Ok(Place::Cpu),
+            DeviceChoice::Cuda => self.open_cuda(),
+            DeviceChoice::Auto => self.open_cuda().or_else(|reason| {
+                eprintln!("on the processor: {reason}");
+                Placement { device: DeviceChoice::Cpu, ..*self }.open()
+            }),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn open_cuda(&self) -> Result<Place> {
+        let precision = self.precision.unwrap_or(Precision::Bf16);
+        let values = match precision {
+            Precision::F32 => crate::cuda::driver::Element::F32,
+            Precision::Bf16 => crate::cuda::driver::Element::Bf16,
+        };
+        Ok(Place::Cuda(Box::new(crate::cuda::Nvidia::open(values)?), precision))
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn open_cuda(&self) -> Result<Place> {
+        Err(Error::Device(
+            "--device cuda is not in this program: build it with cargo build --release -p training --features cuda"
+                .into(),
+        ))
+    }
+}
+
+impl Place {
+    /// Notes in the arguments of `train.json` what was taken.
+    pub(crate) fn note(&self, arguments: &mut Value) {
+        let (device, precision) = match self {
+            Place::Cpu => (DeviceChoice::Cpu, Precision::F32),
+            #[cfg(feature = "cuda")]
+            Place::Cuda(_, precision) => (DeviceChoice::Cuda, *precision),
+        };
+        arguments["device"] = json!(device);
+        arguments["precision"] = json!(precision);
+    }
+
+    /// Does `job` for a model of `shape`, on the processor with `threads`.
+    pub(crate) fn run<J: Job>(self, job: J, shape: &Shape, threads: usize) -> Result<J::Outcome> {
+        match self {
+            Place::Cpu => job.run(Cpu::new(threads)),
+            #[cfg(feature = "cuda")]
+            Place::Cuda(driver, Precision::F32) => job.run(crate::cuda::Cuda::<f32>::new(driver, shape)?),
+            #[cfg(feature = "cuda")]
+            Place::Cuda(driver, Precision::Bf16) => job.run(crate::cuda::Cuda::<half::bf16>::new(driver, shape)?),
+        }
+    }
+}
