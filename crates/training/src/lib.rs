@@ -1,4 +1,4 @@
-//! Pretraining and RoCIT: LLaMA, Qwen and GLM models and their LoRAs, trained on the CPU. Knows tokens and gradients; never pages.
+//! Pretraining and RoCIT: LLaMA, Qwen and GLM models and their LoRAs, trained on the CPU or with CUDA. Knows tokens and gradients; never pages.
 
 pub mod base;
 pub mod batch;

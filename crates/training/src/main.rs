@@ -10,7 +10,7 @@ use training::pretrain::{PretrainOptions, pretrain};
 use training::rocit::{RocitOptions, rocit};
 use training::tokenizer::Tokenizer;
 
-/// Trains tokenizers, small LLaMA models and LoRAs of larger ones on the CPU.
+/// Trains tokenizers, small LLaMA models and LoRAs of larger ones on the CPU or with CUDA.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {

@@ -19,12 +19,17 @@ pub fn all(root: &Path) -> Result<()> {
     steps.step("formatting", || run(&mut cargo("fmt --all --check")))?;
     let tools = steps.step("tools", || Tools::find_or_install(Wanted::Tests))?;
     steps.step("clippy, native", || {
-        run(&mut cargo("clippy --quiet --locked --workspace --all-targets -- -D warnings"))
+        run(&mut cargo("clippy --quiet --locked --workspace --features training/cuda --all-targets -- -D warnings"))
     })?;
     steps.step("programs", || {
         run(&mut cargo("build --quiet --locked --bins -p chat -p training -p export -p evaluation"))
     })?;
     steps.step("tests, native", || run(&mut cargo("test --quiet --locked --workspace --exclude page")))?;
+    // As a part of the workspace, so that no dependency is built with other features again.
+    steps.step("CUDA, on an emulated GPU", || {
+        let tests = "--features training/cuda --test cuda --test rocit";
+        run(&mut cargo(&format!("test --quiet --locked --workspace --exclude page {tests}")))
+    })?;
     steps.step("fuzzing of model files", || {
         let mut fuzz = cargo("test --quiet --locked -p decoder --test fuzz");
         run(fuzz.env("FUZZ_SECONDS", "120"))

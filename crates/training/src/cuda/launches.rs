@@ -109,8 +109,8 @@ impl<T: Storage> Cuda<T> {
     pub(super) fn norm_backward(
         &self,
         [d_x, d_out, x, inverse_rms]: [u64; 4],
-        d_weight: PartMut<'_, DeviceSlice<f32>>,
-        weight: Part<'_, DeviceSlice<T>>,
+        d_weight: &PartMut<'_, DeviceSlice<f32>>,
+        weight: &Part<'_, DeviceSlice<T>>,
         rows: usize,
         at: NormedRows,
         is_added: bool,

@@ -169,7 +169,7 @@ impl<T: Storage> Device for Cuda<T> {
     ) {
         let (rows, at) = (x.length() / weight.range.len(), normed_rows(weight.range.len()));
         let places = [d_x.at(0), d_out.at(0), x.at(0), inverse_rms.at(0)];
-        self.norm_backward(places, d_weight, weight, rows, at, true);
+        self.norm_backward(places, &d_weight, &weight, rows, at, true);
     }
 
     fn norm_heads(
@@ -197,7 +197,7 @@ impl<T: Storage> Device for Cuda<T> {
     ) {
         let (rows, at) = (raw.length() / heads.stride * heads.heads, normed_heads(heads, weight.range.len()));
         let places = [d_qkv.at(0), d_qkv.at(0), raw.at(0), inverse_rms.at(0)];
-        self.norm_backward(places, d_weight, weight, rows, at, false);
+        self.norm_backward(places, &d_weight, &weight, rows, at, false);
     }
 
     fn rotate(&self, qkv: &mut DeviceSlice<T>, batch: &DeviceBatch, shape: &Shape, direction: f32) {

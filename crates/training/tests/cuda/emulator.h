@@ -79,15 +79,13 @@ extern "C" char __start_shared_memory[], __stop_shared_memory[];
 
 namespace {
 // All bits set is NaN in every type of number.
-void poison() {
+unsigned char poison[sizeof dynamic_shared];
+void poison_shared() {
+  memset(poison, 0xff, sizeof poison);
   memset(__start_shared_memory, 0xff, __stop_shared_memory - __start_shared_memory);
-  memset(dynamic_shared, 0xff, sizeof dynamic_shared);
+  memcpy(dynamic_shared, poison, sizeof poison);
 }
-bool is_poisoned_from(unsigned bytes) {
-  for (unsigned i = bytes; i < sizeof dynamic_shared; i++)
-    if (((unsigned char *)dynamic_shared)[i] != 0xff) return false;
-  return true;
-}
+bool is_poisoned_from(unsigned bytes) { return !memcmp((char *)dynamic_shared + bytes, poison, sizeof poison - bytes); }
 
 void run_block() {
   unsigned threads = blockDim.x, warps = threads / WARP;
@@ -136,7 +134,7 @@ extern "C" const char *emulate(const char *name, unsigned columns, unsigned rows
   gridDim = {columns, rows}, blockDim = {threads, 1}, failure = nullptr;
   for (unsigned i = 0; i < columns * rows && !failure; i++) {
     blockIdx = {i % columns, i / columns};
-    poison();
+    poison_shared();
     run_block();
     if (!failure && !is_poisoned_from(shared)) failure = "more shared memory was written than asked for";
   }

@@ -5,7 +5,6 @@ use libloading::Library;
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -69,16 +68,11 @@ fn compile(build: Build) -> Library {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let name = format!("kernels-{:?}-{}-{}", build.values, build.barriers, std::process::id());
     let (source, library) = (folder.join(format!("{name}.cpp")), folder.join(format!("{name}.so")));
-    let mut code = format!("{}\n{KERNELS}\n", include_str!("emulator.h"));
     let kernels = KERNELS.lines().filter_map(|line| line.strip_prefix("KERNEL void ")?.split('(').next());
-    let mut entries = String::new();
-    let mut count = 0;
-    for kernel in kernels {
-        write!(entries, "{{\"{kernel}\", call<{kernel}>}},").unwrap();
-        count += 1;
-    }
-    write!(code, "namespace {{ const Entry entries[] = {{{entries}}}; const unsigned entry_count = {count}; }}\n")
-        .unwrap();
+    let entries: Vec<String> = kernels.map(|kernel| format!("{{\"{kernel}\", call<{kernel}>}}")).collect();
+    let (count, entries) = (entries.len(), entries.join(", "));
+    let table = format!("const Entry entries[] = {{{entries}}}; const unsigned entry_count = {count};");
+    let code = format!("{}\n{KERNELS}\nnamespace {{ {table} }}\n", include_str!("emulator.h"));
     std::fs::write(&source, code).unwrap();
     let mut compiler = Command::new(std::env::var_os("CXX").unwrap_or("c++".into()));
     compiler.args(["-std=c++17", "-O2", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-ffp-contract=off"]);
