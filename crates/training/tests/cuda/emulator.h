@@ -1,7 +1,7 @@
 // CUDA for tests: each thread of a block is a fiber, blocks run one after another. A fiber runs until it meets others (a
-// barrier, a shuffle), so that what is read too early is not there yet: shared memory holds NaN at first. Warps take
-// turns in both orders. What a GPU would leave undefined is an error here: barriers that not all threads reach, shuffles
-// by a part of a warp, more shared memory than was asked for.
+// barrier, a shuffle), so that what is read too early is not there yet: shared memory holds NaN at first. A warp runs
+// until its next barrier before another does, first to last or last to first. What a GPU would leave undefined is an
+// error here: barriers that not all threads reach, shuffles by a part of a warp, more shared memory than was asked for.
 #include <math.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -87,26 +87,30 @@ void poison_shared() {
 }
 bool is_poisoned_from(unsigned bytes) { return !memcmp((char *)dynamic_shared + bytes, poison, sizeof poison - bytes); }
 
+// Runs the threads of a warp until all are at a barrier, or done. False where only some of them are at a shuffle.
+bool run_warp(unsigned first) {
+  for (;;) {
+    unsigned at_warp = 0;
+    for (unsigned t = first; t < first + WARP; t++) {
+      if (fibers[t].state == RUNNING) resume(t);
+      at_warp += fibers[t].state == AT_WARP;
+    }
+    if (at_warp < WARP) return !at_warp;
+    for (unsigned t = first; t < first + WARP; t++) fibers[t].state = RUNNING;
+  }
+}
+
 void run_block() {
   unsigned threads = blockDim.x, warps = threads / WARP;
   for (unsigned t = 0; t < threads; t++) fibers[t].state = RUNNING, exchanges[t] = 0;
   for (unsigned turn = 0;; turn++) {
-    unsigned done = 0, at_block = 0;
-    bool has_moved = false;
-    for (unsigned i = 0; i < warps; i++) {
-      unsigned first = (turn % 2 ? warps - 1 - i : i) * WARP, at_warp = 0;
-      for (unsigned t = first; t < first + WARP; t++) {
-        if (fibers[t].state == RUNNING) resume(t), has_moved = true;
-        at_warp += fibers[t].state == AT_WARP;
-        at_block += fibers[t].state == AT_BLOCK;
-        done += fibers[t].state == DONE;
-      }
-      if (at_warp == WARP) for (unsigned t = first; t < first + WARP; t++) fibers[t].state = RUNNING, has_moved = true;
-      else if (at_warp) { failure = "a shuffle by a part of a warp"; return; }
-    }
-    if (done == threads) return;
-    if (at_block == threads) for (unsigned t = 0; t < threads; t++) fibers[t].state = RUNNING, has_moved = true;
-    if (!has_moved) { failure = "a barrier that not all threads reach"; return; }
+    for (unsigned i = 0; i < warps && !failure; i++)
+      if (!run_warp((turn % 2 ? warps - 1 - i : i) * WARP)) failure = "a shuffle by a part of a warp";
+    unsigned done = 0;
+    for (unsigned t = 0; t < threads; t++) done += fibers[t].state == DONE;
+    if (done && done < threads) failure = "a barrier that not all threads reach";
+    if (done || failure) return;
+    for (unsigned t = 0; t < threads; t++) fibers[t].state = RUNNING;
   }
 }
 

@@ -5,7 +5,7 @@ use libloading::Library;
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use training::cpu::matmul::{Matrix, MatrixMut, matmul};
@@ -63,16 +63,24 @@ impl Emulator {
     }
 }
 
-/// The C++ compiler's library of the kernels with a table of their names.
 fn compile(build: Build) -> Library {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let name = format!("kernels-{:?}-{}-{}", build.values, build.barriers, std::process::id());
-    let (source, library) = (folder.join(format!("{name}.cpp")), folder.join(format!("{name}.so")));
+    let name = format!("kernels-{:?}-{}-{}.so", build.values, build.barriers, std::process::id());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    compile_with(build, "", &path);
+    // SAFETY: the library has no initialisers of its own.
+    let library = unsafe { Library::new(&path) }.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    library
+}
+
+/// Has the C++ compiler make a library of the kernels, a table of their names, and `more`.
+pub fn compile_with(build: Build, more: &str, library: &Path) {
     let kernels = KERNELS.lines().filter_map(|line| line.strip_prefix("KERNEL void ")?.split('(').next());
     let entries: Vec<String> = kernels.map(|kernel| format!("{{\"{kernel}\", call<{kernel}>}}")).collect();
     let (count, entries) = (entries.len(), entries.join(", "));
     let table = format!("const Entry entries[] = {{{entries}}}; const unsigned entry_count = {count};");
-    let code = format!("{}\n{KERNELS}\nnamespace {{ {table} }}\n", include_str!("emulator.h"));
+    let code = format!("{}\n{KERNELS}\nnamespace {{ {table} }}\n{more}\n", include_str!("emulator.h"));
+    let source = library.with_extension("cpp");
     std::fs::write(&source, code).unwrap();
     let mut compiler = Command::new(std::env::var_os("CXX").unwrap_or("c++".into()));
     compiler.args(["-std=c++17", "-O2", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-ffp-contract=off"]);
@@ -82,13 +90,9 @@ fn compile(build: Build) -> Library {
     if !build.barriers {
         compiler.arg("-DWITHOUT_BARRIERS");
     }
-    let status = compiler.arg(&source).arg("-o").arg(&library).status().expect("a C++ compiler, c++ or that of CXX");
+    let status = compiler.arg(&source).arg("-o").arg(library).status().expect("a C++ compiler, c++ or that of CXX");
     assert!(status.success(), "{} does not compile", source.display());
-    // SAFETY: the library has no initialisers of its own.
-    let loaded = unsafe { Library::new(&library) }.unwrap();
     std::fs::remove_file(&source).unwrap();
-    std::fs::remove_file(&library).unwrap();
-    loaded
 }
 
 /// One kernel at a time: the emulator's fibers are global.

@@ -33,7 +33,7 @@ fn emulated<T: Storage>(shape: &Shape) -> Cuda<T> {
 /// The tiny model with every switch of every family; heads that share keys, are wider than a warp, or are not.
 fn shapes() -> Vec<Shape> {
     let plain = tiny_config(false).shape();
-    let halved = Rotary { width: 2, layout: RotaryLayout::Neighbours, ..plain.rotary.clone() };
+    let halved = Rotary { width: 4, layout: RotaryLayout::Neighbours, ..plain.rotary.clone() };
     let wide = Rotary { width: 40, ..plain.rotary.clone() };
     vec![
         Shape { tie_word_embeddings: true, ..plain.clone() },

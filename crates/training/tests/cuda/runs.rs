@@ -1,11 +1,12 @@
 //! Whole runs: stopping and going on, on the same device or on another one.
 
 use crate::common::{model_of, tiny_config};
-use crate::emulator::{Build, Emulator};
+use crate::emulator::{Build, Emulator, compile_with};
 use clap::Parser;
 use safetensors::SafeTensors;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use training::config::ModelConfig;
 use training::cuda::driver::Element;
 use training::placement::{Place, Precision};
@@ -86,4 +87,49 @@ fn a_run_goes_on_on_another_device() {
     train(folder, "back", 4, gpu(Element::F32));
     let error = crate::relative_error(&saved(folder, "run", "values"), &saved(folder, "back", "values"));
     assert!(error < 1e-3, "{error:.1e}");
+}
+
+/// The program itself, with libraries that stand in for NVIDIA's.
+#[test]
+fn the_program_trains_with_the_libraries_that_it_finds() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    set_up(folder);
+    let run = |out: &str, more: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command.args("rocit --base base --data data.jsonl --threads 1 --steps 4 --batch 1 --rank 2".split(' '));
+        command.args("--max-length 128 --held-out 0.1 --samples 1".split(' '));
+        command.args(["--out", out]).args(more.split(' ')).current_dir(folder);
+        let output = command.env("LD_LIBRARY_PATH", folder).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    run("cpu", "--device cpu");
+    for (values, precision, tolerance) in [(Element::F32, "f32", 1e-3), (Element::Bf16, "bf16", 0.1)] {
+        let libraries = ["libcuda.so", "libnvrtc.so", "libcublas.so"].map(|name| folder.join(name));
+        compile_with(Build { values, barriers: true }, include_str!("libraries.cpp"), &libraries[0]);
+        for library in &libraries[1..] {
+            fs::copy(&libraries[0], library).unwrap();
+        }
+        let text = run(precision, &format!("--device cuda --precision {precision}"));
+        assert!(text.contains("stand-in 40"), "{text}");
+        let error = crate::relative_error(&saved(folder, precision, "values"), &saved(folder, "cpu", "values"));
+        assert!(error < tolerance, "{precision}: {error:.1e}");
+    }
+    // SAFETY: a library's own initialisers.
+    if unsafe { libloading::Library::new("libcublas.so") }.is_ok() {
+        eprintln!("skipped: what a missing library gives; this machine has all of them");
+        return;
+    }
+    fs::remove_file(folder.join("libcublas.so")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_train"))
+        .args("rocit --base base --data data.jsonl --out none --device cuda".split(' '))
+        .current_dir(folder)
+        .env("LD_LIBRARY_PATH", folder)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("libcublas") && text.contains("LD_LIBRARY_PATH"), "{text}");
 }
