@@ -197,6 +197,8 @@ pub trait Device: Clone + Send + Sync {
     fn description(&self) -> String;
     /// How many threads share a step's rows, each with gradients of its own.
     fn workers(&self) -> usize;
+    /// Refuses a model that the operations cannot compute.
+    fn accepts(&self, shape: &Shape) -> Result<()>;
     /// The first error since the device was opened. Until it is asked, operations after an error do nothing.
     fn check(&self) -> Result<()>;
 

@@ -3,7 +3,6 @@
 use crate::cpu::Cpu;
 use crate::device::Device;
 use crate::{Error, Result};
-use checkpoint::Shape;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -106,14 +105,14 @@ impl Place {
         arguments["precision"] = json!(precision);
     }
 
-    /// Does `job` for a model of `shape`, on the processor with `threads`.
-    pub(crate) fn run<J: Job>(self, job: J, shape: &Shape, threads: usize) -> Result<J::Outcome> {
+    /// Does `job`, on the processor with `threads`.
+    pub(crate) fn run<J: Job>(self, job: J, threads: usize) -> Result<J::Outcome> {
         match self {
             Place::Cpu => job.run(Cpu::new(threads)),
             #[cfg(feature = "cuda")]
-            Place::Cuda(driver, Precision::F32) => job.run(crate::cuda::Cuda::<f32>::new(driver, shape)?),
+            Place::Cuda(driver, Precision::F32) => job.run(crate::cuda::Cuda::<f32>::new(driver)),
             #[cfg(feature = "cuda")]
-            Place::Cuda(driver, Precision::Bf16) => job.run(crate::cuda::Cuda::<half::bf16>::new(driver, shape)?),
+            Place::Cuda(driver, Precision::Bf16) => job.run(crate::cuda::Cuda::<half::bf16>::new(driver)),
         }
     }
 }

@@ -150,8 +150,7 @@ pub fn pretrain(options: &PretrainOptions) -> Result<RunReport> {
     let load = |spec: &SourceSpec| Source::load(spec, &roles, &tokenizer, options.held_out, options.context);
     let sources = record::load_sources(&options.data, threads, load)?;
     let record = describe(options, &place, &config, &model, &sources);
-    let shape = model.shape.clone();
-    place.run(Pretraining { options, tokenizer, config, model, weights, sources, record }, &shape, threads)
+    place.run(Pretraining { options, tokenizer, config, model, weights, sources, record }, threads)
 }
 
 /// A run with all that it reads.
@@ -170,6 +169,7 @@ impl Job for Pretraining<'_> {
 
     fn run<D: Device>(self, device: D) -> Result<RunReport> {
         let Pretraining { options, tokenizer, config, model, weights, sources, record } = self;
+        device.accepts(&model.shape)?;
         let run = &options.out;
         fs::create_dir_all(run).map_err(Error::io(run))?;
         let description = device.description();

@@ -11,8 +11,6 @@ mod operations;
 pub use memory::{DeviceSlice, DeviceVec, Storage};
 pub use nvidia::Nvidia;
 
-use crate::{Error, Result};
-use checkpoint::Shape;
 use driver::{Argument, Driver, Launch, Product};
 use memory::Guarded;
 use std::marker::PhantomData;
@@ -70,16 +68,9 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T: Storage> Cuda<T> {
-    /// The GPU of `driver`, which runs [`KERNELS`] for values of type `T`, for models of `shape`.
-    pub fn new(driver: Box<dyn Driver>, shape: &Shape) -> Result<Cuda<T>> {
-        if shape.head_dim > WIDEST_HEAD {
-            return Err(Error::Config {
-                field: "head_dim",
-                found: shape.head_dim.to_string(),
-                expected: format!("at most {WIDEST_HEAD} with --device cuda"),
-            });
-        }
-        Ok(Cuda { owner: Guarded::new(driver), values: PhantomData })
+    /// The GPU of `driver`, which runs [`KERNELS`] for values of type `T`.
+    pub fn new(driver: Box<dyn Driver>) -> Cuda<T> {
+        Cuda { owner: Guarded::new(driver), values: PhantomData }
     }
 
     fn launch(&self, kernel: &'static str, grid: [usize; 2], shared: usize, block: u32, arguments: &[Argument]) {

@@ -7,7 +7,7 @@ use super::launches::{
     target,
 };
 use super::memory::{DeviceSlice, DeviceVec, Storage};
-use super::{Cuda, Kept, MOST_BLOCKS, Trained, WARP};
+use super::{Cuda, Kept, MOST_BLOCKS, Trained, WARP, WIDEST_HEAD};
 use crate::cpu::kernels::{AdamwRates, DropMask};
 use crate::device::{
     Attended, Batch, Device, Length, Matrix, MatrixMut, NormedHeads, Part, PartMut, PlacedMatrix, Write,
@@ -34,6 +34,17 @@ impl<T: Storage> Device for Cuda<T> {
 
     fn workers(&self) -> usize {
         1
+    }
+
+    fn accepts(&self, shape: &Shape) -> Result<()> {
+        match shape.head_dim {
+            ..=WIDEST_HEAD => Ok(()),
+            width => Err(Error::Config {
+                field: "head_dim",
+                found: width.to_string(),
+                expected: format!("at most {WIDEST_HEAD} with --device cuda"),
+            }),
+        }
     }
 
     fn check(&self) -> Result<()> {

@@ -61,8 +61,7 @@ pub fn rocit_at(options: &RocitOptions, place: Place) -> Result<RunReport> {
         }
     };
     let record = describe(options, &place, &base, steps, &map, &sources)?;
-    let shape = model.shape.clone();
-    place.run(Tuning { options, encoder, sources, steps, model, weights, config, map, values, record }, &shape, threads)
+    place.run(Tuning { options, encoder, sources, steps, model, weights, config, map, values, record }, threads)
 }
 
 /// A run with all that it reads.
@@ -84,6 +83,7 @@ impl Job for Tuning<'_> {
 
     fn run<D: Device>(self, device: D) -> Result<RunReport> {
         let Tuning { options, encoder, sources, steps, model, weights, config, map, values, record } = self;
+        device.accepts(&model.shape)?;
         let description = device.description();
         let settings = TrainerOptions {
             dropout: options.dropout as f32,

@@ -25,9 +25,9 @@ use training::rocit::{LoraTrainer, TrainerOptions};
 const RULE: UpdateRule =
     UpdateRule { optimizer: Optimizer::Adamw, betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1, clip: 0.5 };
 
-fn emulated<T: Storage>(shape: &Shape) -> Cuda<T> {
+fn emulated<T: Storage>() -> Cuda<T> {
     let build = Build { values: T::ELEMENT, barriers: true };
-    Cuda::new(Box::new(Emulator::new(build)), shape).unwrap()
+    Cuda::new(Box::new(Emulator::new(build)))
 }
 
 /// The tiny model with every switch of every family; heads that share keys, are wider than a warp, or are not.
@@ -107,7 +107,7 @@ fn lora<D: Device>(
 fn check_gradients<T: Storage>(loss_tolerance: f64, tolerance: f64) {
     for shape in shapes() {
         let (model, weights) = model_of(shape);
-        let (pack, device) = (packs(), emulated::<T>(&model.shape));
+        let (pack, device) = (packs(), emulated::<T>());
         let name = format!("{:?}, heads of {}", model.shape.family, model.shape.head_dim);
         let (expected_loss, expected) = full(&Cpu::default(), &model, &weights, &pack);
         let (loss, found) = full(&device, &model, &weights, &pack);
@@ -146,7 +146,7 @@ fn the_emulator_notices_missing_barriers() {
     let (model, weights) = model_of(shapes().remove(0));
     let (_, expected) = full(&Cpu::default(), &model, &weights, &packs());
     let driver = Emulator::new(Build { values: Element::F32, barriers: false });
-    let device = Cuda::<f32>::new(Box::new(driver), &model.shape).unwrap();
+    let device = Cuda::<f32>::new(Box::new(driver));
     let (_, found) = full(&device, &model, &weights, &packs());
     let error = relative_error(&found, &expected);
     assert!(error.is_nan() || error > 1e-2, "{error:.1e}");
@@ -172,7 +172,7 @@ fn steps<D: Device>(device: &D) -> (Vec<f64>, Vec<f32>, Vec<f32>) {
 
 fn check_steps<T: Storage>(tolerance: f64) {
     let (expected_losses, expected_weights, expected_values) = steps(&Cpu::default());
-    let device = emulated::<T>(&shapes()[2]);
+    let device = emulated::<T>();
     let found = steps(&device);
     for (loss, expected) in found.0.iter().zip(&expected_losses) {
         assert!((loss / expected - 1.0).abs() < tolerance, "{:?} {expected_losses:?}", found.0);
@@ -198,7 +198,7 @@ fn steps_in_bf16_are_the_processors_but_for_rounding() {
 fn kept_keys_and_values_give_the_processors_answer() {
     for shape in shapes() {
         let (model, weights) = model_of(shape);
-        let device = emulated::<f32>(&model.shape);
+        let device = emulated::<f32>();
         let prompt: Vec<u32> = (0..41).map(|i| i * 7 % 50).collect();
         let expected =
             model.answer(&Parameters::<Cpu>::base(&weights), &mut Workspace::default(), &prompt, 12, |_| false);
@@ -212,7 +212,6 @@ fn kept_keys_and_values_give_the_processors_answer() {
 #[test]
 fn heads_wider_than_the_kernels_know_are_refused() {
     let shape = Shape { head_dim: 264, ..tiny_config(false).shape() };
-    let driver = Emulator::new(Build { values: Element::F32, barriers: true });
-    let error = Cuda::<f32>::new(Box::new(driver), &shape).err().unwrap().to_string();
+    let error = emulated::<f32>().accepts(&shape).unwrap_err().to_string();
     assert!(error.contains("head_dim is 264") && error.contains("--device cuda"), "{error}");
 }
