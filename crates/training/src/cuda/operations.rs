@@ -29,7 +29,8 @@ impl<T: Storage> Device for Cuda<T> {
     type Kept = Kept<T>;
 
     fn description(&self) -> String {
-        format!("{} in {:?}", self.owner.name(), T::ELEMENT)
+        let values = if T::ELEMENT == Element::F32 { "f32" } else { "bf16" };
+        format!("{} in {values}", self.owner.name())
     }
 
     fn workers(&self) -> usize {

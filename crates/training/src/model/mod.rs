@@ -1,4 +1,5 @@
-//! The forward pass of the LLaMA, Qwen and GLM families and its hand-written backward pass, in f32 over packed documents.
+//! The forward pass of the LLaMA, Qwen and GLM families and its hand-written backward pass over packed documents, on any
+//! [`Device`].
 //!
 //! Rows of activations belong to tokens. Documents lie one after the other without padding; each is a segment
 //! whose tokens see only each other and whose positions start at 0. One [`Workspace`] serves one thread.

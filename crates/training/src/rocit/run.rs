@@ -31,7 +31,7 @@ pub fn rocit(options: &RocitOptions) -> Result<RunReport> {
     rocit_at(options, options.placement.open()?)
 }
 
-/// As [`rocit`], on a device that is open.
+/// As [`rocit`] with options that have sense, on a device that is open.
 pub fn rocit_at(options: &RocitOptions, place: Place) -> Result<RunReport> {
     let threads = options.thread_count();
     let base = Base::open(&options.base)?;
