@@ -106,7 +106,7 @@ fn shape(header: &Gguf, parts: &[File], path: &Path) -> Result<Shape, Checkpoint
             path: path.to_owned(),
         });
     }
-    let is_glm = matches!(family, Family::ChatGlm | Family::Glm | Family::Glm4);
+    let is_glm = family.is_glm();
     Ok(Shape {
         family,
         vocab_size: config.vocab_size,

@@ -10,6 +10,7 @@ mod safetensor_files;
 mod sentencepiece;
 mod shape;
 mod tensors;
+mod tiktoken;
 mod vocabulary;
 mod weights;
 

@@ -44,6 +44,11 @@ impl Family {
 
     /// Whether gate and up projection are one matrix.
     pub fn fuses_gate_up(self) -> bool {
+        self.is_glm()
+    }
+
+    /// Whether it is a GLM of any age: their tokenizers agree in what a text begins with and what ends a reply.
+    pub fn is_glm(self) -> bool {
         matches!(self, Family::ChatGlm | Family::Glm | Family::Glm4)
     }
 }

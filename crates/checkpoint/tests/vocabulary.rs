@@ -112,3 +112,60 @@ fn llama_2_tokenizes_as_in_llama_cpp() {
     }
     assert!(compared > 30, "{compared} texts were compared");
 }
+
+/// The fixture's folder as GLM-4's: a vocabulary of 640 ranks, and room for the tokens that its authors keep in code.
+fn glm_4(name: &str) -> (tempfile::TempDir, Tokenizer) {
+    let model = fs::read(Path::new("tests/tiktoken").join(name).with_extension("model")).unwrap();
+    let folder =
+        folder(&[("tokenizer.model", &model), ("tokenizer_config.json", br#"{"eos_token": "<|endoftext|>"}"#)]);
+    let tokenizer = tokenizer(folder.path(), Family::ChatGlm, 660);
+    (folder, tokenizer)
+}
+
+/// tests/tiktoken/tiktoken_ids.py wrote what the package tiktoken gives.
+#[test]
+fn ranks_give_the_ids_of_tiktoken_even_where_no_training_made_them() {
+    let expected: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string("tests/tiktoken/ids.json").unwrap()).unwrap();
+    for name in ["trained", "shuffled"] {
+        let (_folder, tokenizer) = glm_4(name);
+        for row in expected[name].as_array().unwrap() {
+            let text = row["text"].as_str().unwrap();
+            let ids: Vec<u32> = serde_json::from_value(row["ids"].clone()).unwrap();
+            assert_eq!(tokenizer.encode(text, false).unwrap(), ids, "{name}: {text:?}");
+            assert_eq!(tokenizer.decode(&ids), text);
+        }
+    }
+}
+
+#[test]
+fn glm_4_has_the_tokens_that_its_authors_keep_in_code() {
+    let (_folder, tokenizer) = glm_4("trained");
+    assert_eq!(tokenizer.encode("[gMASK]<sop><|user|>", true).unwrap(), [642, 644, 647]);
+    assert_eq!((tokenizer.eos(), tokenizer.add_bos(), tokenizer.len()), (Some(640), false, 660));
+    assert!([640, 647].iter().all(|&end| tokenizer.is_end_of_generation(end)), "it stops before the user's turn");
+}
+
+#[test]
+fn a_tiktoken_file_that_is_damaged_or_of_another_family_is_refused() {
+    let model = fs::read_to_string("tests/tiktoken/trained.model").unwrap();
+    let refused = |model: &str, family: Family| {
+        let folder = folder(&[("tokenizer.model", model.as_bytes())]);
+        Vocabulary::read(folder.path(), family, 660).unwrap_err().to_string()
+    };
+    let without = |line: usize| {
+        let lines = model.lines().enumerate().filter(|(number, _)| *number != line);
+        lines.map(|(_, line)| format!("{line}\n")).collect::<String>()
+    };
+    for (model, family, reason) in [
+        (model.clone(), Family::Llama, "only GLM-4's tiktoken file is known"),
+        (model.replacen(" 7\n", " seven\n", 1), Family::ChatGlm, "line 8 is not a token in base64 and its rank"),
+        (without(300), Family::ChatGlm, "the rank 300 is missing or comes twice"),
+        (model.replacen(" 9\n", " 8\n", 1), Family::ChatGlm, "the rank 9 is missing or comes twice"),
+        (model.clone() + &model, Family::ChatGlm, "the token of line 641 has a rank already"),
+        (model.replacen("AA== ", "AAAA ", 1), Family::ChatGlm, "the byte 0 has no token"),
+    ] {
+        let error = refused(&model, family);
+        assert!(error.contains(reason) && error.contains("tokenizer.model"), "{error}");
+    }
+}
