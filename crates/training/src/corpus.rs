@@ -44,6 +44,13 @@ impl Example {
         }
     }
 
+    /// What a chat's first answer answers; none where it greets.
+    fn question(&self) -> Option<&str> {
+        let Example::Chat(messages) = self else { return None };
+        let before = messages.iter().take_while(|message| message.speaker != Speaker::Assistant);
+        Some(before.filter(|message| message.speaker == Speaker::User).last()?.content.trim())
+    }
+
     fn encode(&self, encoder: &impl Encoder) -> Result<Document> {
         match self {
             Example::Text(text) => encoder.text(text),
@@ -207,6 +214,8 @@ pub struct StoredDocument {
     pub prefix: usize,
     /// The same number for documents of the source with the same prefix; none without a prefix.
     pub group: Option<u32>,
+    /// What the first answer of a held-out chat answers.
+    pub question: Option<String>,
 }
 
 impl StoredDocument {
@@ -280,7 +289,9 @@ impl Source {
             source.cut += usize::from(cut);
             let start = source.tokens.len();
             source.tokens.extend(flagged().map(|(token, trained)| token | if *trained { TRAINED } else { 0 }));
+            let is_held_out = is_held_out(example.key(), held_out);
             let stored = StoredDocument {
+                question: example.question().filter(|_| is_held_out).map(str::to_owned),
                 range: start..source.tokens.len(),
                 splittable: document.splittable,
                 prefix: document.prefix,
@@ -289,7 +300,7 @@ impl Source {
                     *groups.entry(&document.tokens[..document.prefix]).or_insert(next)
                 }),
             };
-            match is_held_out(example.key(), held_out) {
+            match is_held_out {
                 true => source.held_out.push(stored),
                 false => source.documents.push(stored),
             }

@@ -32,7 +32,7 @@ pub struct Answer<'a> {
     pub step: u64,
     /// The data that the question is from.
     pub source: &'a str,
-    /// The prompt after the system instruction.
+    /// What the user asks.
     pub question: &'a str,
     /// What the model said.
     pub answer: String,
@@ -47,14 +47,17 @@ pub struct Answer<'a> {
 impl Samples {
     /// The first answers of up to `count` held-out chats, spread over all sources.
     pub fn choose(sources: &[Source], tokenizer: Tokenizer, count: usize) -> Result<Samples, MissingDictionary> {
-        let chats = |source: &Source| source.held_out.iter().filter(|document| !document.splittable).cloned().collect();
-        let chats: Vec<Vec<_>> = sources.iter().map(chats).collect();
+        let mut chats: Vec<Vec<_>> = Vec::new();
+        for source in sources {
+            let asked = source.held_out.iter().filter_map(|chat| Some((chat, chat.question.as_deref()?)));
+            chats.push(asked.collect());
+        }
         let with_chats = chats.iter().filter(|chats| !chats.is_empty()).count();
         let mut samples = Vec::new();
         for (source, chats) in sources.iter().zip(&chats) {
             let share = count.div_ceil(with_chats.max(1)).min(chats.len()).min(count - samples.len());
             for number in 0..share {
-                let chat = &chats[number * chats.len() / share];
+                let (chat, question) = chats[number * chats.len() / share];
                 let (tokens, targets) = source.read(chat, 0..chat.positions());
                 let (tokens, targets): (Vec<u32>, Vec<u32>) = (tokens.collect(), targets.collect());
                 let Some(last) = targets.iter().position(|&target| target != IGNORE) else { continue };
@@ -64,7 +67,7 @@ impl Samples {
                 let rule = if Unit::of(&reference) == Unit::Character { Rule::CharF1 } else { Rule::F1 };
                 samples.push(Sample {
                     source: source.name.clone(),
-                    question: tokenizer.decode(&tokens[chat.prefix..=last]).trim().to_owned(),
+                    question: question.to_owned(),
                     prompt: tokens[..=last].to_vec(),
                     reference,
                     scorer: Scorer::new(rule, None)?,
