@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use training::corpus::{Example, RoleFolder, SourceSpec, read_examples};
-use training::plan::{Trainer, plan};
+use training::plan::{Mixed, Trainer, plan};
 use training::pretrain::{PretrainOptions, pretrain};
 use training::rocit::{RocitOptions, rocit};
 use training::tokenizer::Tokenizer;
@@ -98,8 +98,13 @@ fn run() -> Result<()> {
         }
         Command::Plan(arguments) => {
             let made = plan(arguments.trainer, &arguments.options)?;
-            let (training, held_out, left_out) = (made.training, made.held_out, made.left_out);
-            eprintln!("{training} chats to train on, {held_out} held out, {left_out} left out");
+            for Mixed { name, share, chats, rows } in &made.sources {
+                let share = 100.0 * share;
+                eprintln!(
+                    "{name}: {share:.0} % of the tokens by its weight: {chats} chats in {rows} rows of train.jsonl"
+                );
+            }
+            eprintln!("{} chats held out, {} left out", made.held_out, made.left_out);
             Ok(())
         }
         Command::Rocit(options) => {

@@ -300,3 +300,45 @@ fn a_plan_has_the_data_and_the_loss_mask_of_the_run() {
     plan("llamafactory", "llamafactory");
     assert!(at.join("llamafactory/dataset_info.json").is_file());
 }
+
+#[test]
+fn a_plan_gives_each_source_its_share_of_the_tokens_by_its_weight() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    set_up(at);
+    let longer = fs::read_to_string(at.join("data.jsonl")).unwrap().replace("Where is", "Over which sea sails");
+    let longer = longer.lines().take(12).collect::<Vec<_>>().join("\n");
+    fs::write(at.join("longer.jsonl"), longer).unwrap();
+    let plan = |data: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_train"))
+            .current_dir(at)
+            .args(["plan", "--for", "torchrun", "--base", "base", "--out", "plan", "--held-out", "0", "--data"])
+            .args(data)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        let rows = fs::read_to_string(at.join("plan/train.jsonl")).unwrap();
+        let length =
+            |row: &str| serde_json::from_str::<serde_json::Value>(row).unwrap()["labels"].as_array().unwrap().len();
+        (rows.lines().map(|row| (row.to_owned(), length(row))).collect::<Vec<_>>(), said)
+    };
+    let tokens = |rows: &[(String, usize)]| rows.iter().map(|(_, length)| length - 1).sum::<usize>() as f64;
+    let [(all, _), (few, _)] = [plan(&["data.jsonl"]), plan(&["longer.jsonl"])];
+    assert_eq!((all.len(), few.len()), (40, 12), "a source alone is written once");
+
+    let (mixed, said) = plan(&["data.jsonl:1", "longer.jsonl:3"]);
+    let (repeated, drawn): (Vec<_>, Vec<_>) = mixed.into_iter().partition(|row| few.contains(row));
+    let total = tokens(&all) + tokens(&few);
+    let near = |found: f64, wanted: f64| (found / wanted - 1.0).abs() < 0.05;
+    assert!(near(tokens(&drawn), total / 4.0) && near(tokens(&repeated), total * 3.0 / 4.0), "{said}");
+    assert!(drawn.len() < 40 && drawn.iter().all(|row| all.contains(row)), "{said}");
+    let copies: Vec<usize> = few.iter().map(|row| repeated.iter().filter(|other| *other == row).count()).collect();
+    assert!(
+        copies.iter().all(|&n| n > 1) && copies.iter().max().unwrap() - copies.iter().min().unwrap() <= 1,
+        "{copies:?}"
+    );
+    let line =
+        format!("longer.jsonl: 75 % of the tokens by its weight: 12 chats in {} rows of train.jsonl", repeated.len());
+    assert!(said.contains(&line), "{said}");
+}

@@ -1,16 +1,18 @@
 //! The same run for other trainers: the data and a configuration that train the same LoRA on a larger machine.
 //! The PEFT folder that comes back goes through `export` like one of ours.
 
+mod rows;
+
+pub use rows::Mixed;
+
 use crate::base::ChatEncoder;
-use crate::corpus::{Example, ROLES, RoleFolder, is_held_out, read_examples};
-use crate::document::Encoder;
+use crate::corpus::RoleFolder;
 use crate::optimizer::Decay;
 use crate::rocit::RocitOptions;
 use crate::{Error, Result};
 use checkpoint::{Base, write_atomically};
-use roles::{Message, Speaker};
+use rows::Rows;
 use serde_json::{Value, json};
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -26,10 +28,10 @@ pub enum Trainer {
 }
 
 /// How many examples were written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// To train on.
-    pub training: usize,
+    /// To train on, by source.
+    pub sources: Vec<Mixed>,
     /// Held out.
     pub held_out: usize,
     /// Left out: longer than --max-length, or of a role without a card.
@@ -37,7 +39,7 @@ pub struct Plan {
 }
 
 /// The script of [`Trainer::Torchrun`].
-const SCRIPT: &str = include_str!("plan_torchrun.py");
+const SCRIPT: &str = include_str!("torchrun.py");
 
 /// Writes the data and the configuration of `options` for `trainer` into `options.out`.
 pub fn plan(trainer: Trainer, options: &RocitOptions) -> Result<Plan> {
@@ -53,49 +55,14 @@ pub fn plan(trainer: Trainer, options: &RocitOptions) -> Result<Plan> {
     targets.sort_unstable();
     targets.dedup();
     let roles = options.roles.as_deref().map(RoleFolder::read).transpose()?.unwrap_or_default();
-    let mut lines = [String::new(), String::new()];
-    let mut counts = [0, 0];
-    let mut left_out = 0;
-    for spec in &options.data {
-        let examples = match spec.path.to_str() {
-            Some(ROLES) => roles.examples(options.held_out),
-            _ => {
-                let found = read_examples(&spec.path, &roles)?;
-                left_out += found.unknown_roles.len();
-                found.examples
-            }
-        };
-        for example in examples {
-            let Example::Chat(messages) = &example else {
-                return Err(Error::Argument(format!("plain text is for pretraining: {}", spec.path.display())));
-            };
-            let document = encoder.chat(messages)?;
-            if document.tokens.len() > options.max_length {
-                left_out += 1;
-                continue;
-            }
-            let line = match trainer {
-                Trainer::Torchrun => {
-                    let labels = document.tokens.iter().zip(&document.trained);
-                    let labels: Vec<i64> =
-                        labels.map(|(&token, &said)| if said { token.into() } else { -100 }).collect();
-                    json!({ "input_ids": document.tokens, "labels": labels })
-                }
-                _ => json!({ "messages": messages.iter().map(chat_message).collect::<Vec<_>>() }),
-            };
-            let split = usize::from(is_held_out(example.key(), options.held_out));
-            counts[split] += 1;
-            writeln!(lines[split], "{line}").expect("a string takes everything");
-        }
-    }
-    if counts[0] == 0 {
-        return Err(Error::Argument(format!("no chat of at most --max-length {} tokens", options.max_length)));
-    }
+    let read = |spec| Rows::read(spec, trainer, options, &encoder, &roles);
+    let sources: Vec<Rows> = options.data.iter().map(read).collect::<Result<_>>()?;
+    let (training, mixed) = rows::mix(&sources, options.seed);
+    let held_out: Vec<&String> = sources.iter().flat_map(|source| &source.held_out).collect();
     let out = &options.out;
     fs::create_dir_all(out).map_err(Error::io(out))?;
-    for (name, text) in ["train.jsonl", "eval.jsonl"].into_iter().zip(&lines) {
-        write(&out.join(name), text)?;
-    }
+    write(&out.join("train.jsonl"), &training)?;
+    write(&out.join("eval.jsonl"), &held_out.iter().map(|line| format!("{line}\n")).collect::<String>())?;
     match trainer {
         Trainer::Axolotl => {
             write(&out.join("axolotl.yaml"), &yaml(&axolotl(options, &targets, &encoder.template_text)))?;
@@ -109,20 +76,12 @@ pub fn plan(trainer: Trainer, options: &RocitOptions) -> Result<Plan> {
             write(&out.join("train.py"), SCRIPT)?;
         }
     }
-    Ok(Plan { training: counts[0], held_out: counts[1], left_out })
+    let left_out = sources.iter().map(|source| source.left_out).sum();
+    Ok(Plan { held_out: held_out.len(), left_out, sources: mixed })
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
     write_atomically(path, |to| fs::write(to, text).map_err(Error::io(to)))
-}
-
-fn chat_message(message: &Message) -> Value {
-    let role = match message.speaker {
-        Speaker::System => "system",
-        Speaker::User => "user",
-        Speaker::Assistant => "assistant",
-    };
-    json!({ "role": role, "content": message.content })
 }
 
 /// Fields as YAML: every value of JSON is one of YAML.
