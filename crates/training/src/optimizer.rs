@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::cpu::Cpu;
 use crate::cpu::kernels::AdamwRates;
+use crate::cpu::matmul;
 use crate::device::{Device, PlacedMatrix};
 use crate::model::pass::{Gradient, Parameters};
 use crate::model::{Model, Pack, Workspace};
@@ -239,7 +240,8 @@ impl UpdateRule {
 }
 
 /// Gives each worker a contiguous share of `rows` of about as many tokens, packed for passes of at most about
-/// `at_once` tokens; adds the results in the workers' order. `run` is told the worker's number.
+/// `at_once` tokens; adds the results in the workers' order. `run` is told the worker's number. Where there are fewer rows
+/// than workers, those without one help with the products of the others.
 pub(crate) fn in_parallel<W: Send>(
     workers: &mut [W],
     rows: &[Pack],
@@ -247,9 +249,12 @@ pub(crate) fn in_parallel<W: Send>(
     run: impl Fn(usize, &mut W, &[Pack]) -> f64 + Sync,
 ) -> f64 {
     let shares = split(rows, workers.len(), at_once);
+    let busy = shares.iter().filter(|share| !share.is_empty()).count().max(1);
+    let threads = workers.len() / busy;
     thread::scope(|scope| {
         let run = &run;
         let workers = workers.iter_mut().zip(&shares).enumerate();
+        let run = move |index, worker, share| matmul::with_threads(threads, || run(index, worker, share));
         let handles: Vec<_> =
             workers.map(|(index, (worker, share))| scope.spawn(move || run(index, worker, share))).collect();
         handles.into_iter().map(|h| h.join().expect("a training thread panicked")).sum()

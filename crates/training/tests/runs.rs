@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::llama::{Cache, Llama, LlamaConfig};
 use checkpoint::Weights;
-use common::{pack, tiny_model};
+use common::{model_of, pack, tiny_config, tiny_model};
 use std::fs;
 use std::path::Path;
 use training::Error;
@@ -55,6 +55,19 @@ fn threads_share_a_batch_without_changing_the_loss() {
     }
 }
 
+#[test]
+fn a_thread_without_a_row_helps_with_the_products_and_changes_no_bit() {
+    let wide = ModelConfig { hidden_size: 128, intermediate_size: 512, head_dim: Some(32), ..tiny_config(true) };
+    let (model, weights) = model_of(wide.shape());
+    let rows = [pack(50, 1)];
+    let trained = |threads: usize| {
+        let mut trainer = Trainer::new(model.clone(), weights.clone(), threads);
+        (0..3).for_each(|_| _ = trainer.train(&rows, ADAMW, 1e-3));
+        trainer.weights
+    };
+    assert!(trained(1) == trained(3));
+}
+
 /// A folder with data, tokenizer, a role and a tiny shape; options that train on them.
 fn set_up(folder: &Path) -> PretrainOptions {
     let write = |name: &str, text: &str| {
@@ -79,7 +92,7 @@ fn set_up(folder: &Path) -> PretrainOptions {
     write("roles/monkey/dialogue.jsonl", &exchanges.join("\n"));
     let tokenizer = Tokenizer::train(&texts, 300).unwrap();
     tokenizer.save(&folder.join("tokenizer")).unwrap();
-    write("config.json", &serde_json::to_string(&common::tiny_config(true)).unwrap());
+    write("config.json", &serde_json::to_string(&tiny_config(true)).unwrap());
     let source = |name: &str, weight: f64| format!("{}:{weight}", folder.join(name).display()).parse().unwrap();
     PretrainOptions {
         config: Some(folder.join("config.json")),

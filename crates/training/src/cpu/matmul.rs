@@ -1,7 +1,13 @@
-//! Matrix products over strided views, on one thread.
+//! Matrix products over strided views.
 
 use crate::device::Write;
 use gemm::{Parallelism, gemm};
+use std::cell::Cell;
+
+thread_local! {
+    /// Threads that share a product of this thread.
+    static THREADS: Cell<usize> = const { Cell::new(1) };
+}
 
 /// A matrix of f32 in someone else's buffer.
 #[derive(Clone, Copy)]
@@ -52,6 +58,15 @@ fn extent(rows: usize, columns: usize, stride: usize) -> usize {
     if rows == 0 || columns == 0 { 0 } else { (rows - 1) * stride + columns }
 }
 
+/// Lets `threads` share each large product that `run` makes on this thread. No bit depends on it: a value's terms are added
+/// in the same order.
+pub fn with_threads<R>(threads: usize, run: impl FnOnce() -> R) -> R {
+    let before = THREADS.replace(threads);
+    let result = run();
+    THREADS.set(before);
+    result
+}
+
 /// `out = scale * a * b`, or `out += scale * a * b`.
 pub fn matmul(out: MatrixMut<'_>, write: Write, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
     let MatrixMut { data, rows, columns, row_stride } = out;
@@ -65,6 +80,10 @@ pub fn matmul(out: MatrixMut<'_>, write: Write, scale: f32, a: Matrix<'_>, b: Ma
         rows,
         columns
     );
+    let parallelism = match THREADS.get() {
+        1 => Parallelism::None,
+        threads => Parallelism::Rayon(threads),
+    };
     // SAFETY: the constructors checked that every view lies within its slice; `out` was borrowed mutably, so it
     // overlaps neither `a` nor `b`.
     unsafe {
@@ -87,7 +106,7 @@ pub fn matmul(out: MatrixMut<'_>, write: Write, scale: f32, a: Matrix<'_>, b: Ma
             false,
             false,
             false,
-            Parallelism::None,
+            parallelism,
         );
     }
 }

@@ -1,19 +1,20 @@
-//! Tokens per second of LoRA steps on a random base, beside `lora_speed.py` with PyTorch and PEFT.
+//! Tokens per second of LoRA steps on a random base, or with `scratch` of steps on all weights, beside `training_speed.py`
+//! with PyTorch and PEFT.
 //!
 //! ```text
-//! cargo run --release -p training --example lora_speed -- HIDDEN INNER LAYERS HEADS VOCAB LENGTH ROWS THREADS STEPS [recompute]
+//! cargo run --release -p training --example training_speed -- HIDDEN INNER LAYERS HEADS VOCAB LENGTH ROWS THREADS STEPS [scratch] [recompute]
 //! ```
 
 use checkpoint::{AdapterConfig, Family, Rotary, RotaryLayout, RotaryScaling, Shape, Targets};
 use std::time::Instant;
 use training::lora::LoraMap;
 use training::model::{Model, Pack};
-use training::optimizer::{Optimizer, UpdateRule};
+use training::optimizer::{Optimizer, StepReport, Trainer, UpdateRule};
 use training::rocit::{LoraTrainer, TrainerOptions};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    let recompute = std::env::args().any(|argument| argument == "recompute");
+    let [scratch, recompute] = ["scratch", "recompute"].map(|word| std::env::args().any(|argument| argument == word));
     let [hidden, inner, layers, heads, vocab, length, rows, threads, steps] = numbers[..] else {
         return Err("nine numbers are needed: see the first lines of this file".into());
     };
@@ -40,13 +41,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         head_norms: false,
         post_norms: false,
     };
-    let config =
-        AdapterConfig { r: 16, lora_alpha: 32.0, lora_dropout: 0.0, use_rslora: false, base_model_name_or_path: None };
-    let map = LoraMap::new(&shape, &config, Targets::All.of(&shape)?);
-    let model = Model::new(shape);
-    let (weights, values) = (model.map.initialize(0.02, 1), map.initialize(2));
-    let options = TrainerOptions { dropout: 0.0, seed: 0, recompute, at_once: length.max(256), threads };
-    let mut trainer = LoraTrainer::new(model, weights, map, values, options);
     let batch: Vec<Pack> = (0..rows)
         .map(|row| {
             let mut pack = Pack::default();
@@ -56,14 +50,38 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .collect();
     let rule = UpdateRule { optimizer: Optimizer::Adamw, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, clip: 1.0 };
-    trainer.train(&batch, rule, 1e-3)?;
-    let started = Instant::now();
-    for _ in 0..steps {
-        trainer.train(&batch, rule, 1e-3)?;
-    }
-    let speed = (steps * rows * length) as f64 / started.elapsed().as_secs_f64();
+    let model = Model::new(shape);
+    let weights = model.map.initialize(0.02, 1);
+    let seconds = if scratch {
+        let mut trainer = Trainer::new(model, weights, threads);
+        seconds(steps, || Ok(trainer.train(&batch, rule, 1e-3)))?
+    } else {
+        let config = AdapterConfig {
+            r: 16,
+            lora_alpha: 32.0,
+            lora_dropout: 0.0,
+            use_rslora: false,
+            base_model_name_or_path: None,
+        };
+        let map = LoraMap::new(&model.shape, &config, Targets::All.of(&model.shape)?);
+        let values = map.initialize(2);
+        let options = TrainerOptions { dropout: 0.0, seed: 0, recompute, at_once: length.max(256), threads };
+        let mut trainer = LoraTrainer::new(model, weights, map, values, options);
+        seconds(steps, || trainer.train(&batch, rule, 1e-3))?
+    };
+    let speed = (steps * rows * length) as f64 / seconds;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("");
     eprintln!("{speed:.0} tokens/s, {peak}");
     Ok(())
+}
+
+/// The time of `steps` steps after a first one.
+fn seconds(steps: usize, mut step: impl FnMut() -> training::Result<StepReport>) -> training::Result<f64> {
+    step()?;
+    let started = Instant::now();
+    for _ in 0..steps {
+        step()?;
+    }
+    Ok(started.elapsed().as_secs_f64())
 }
