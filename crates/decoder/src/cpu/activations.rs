@@ -74,7 +74,7 @@ impl Activations {
                     for (block, values) in (index * COARSE_SUBS..).zip(values.as_chunks::<SUB>().0) {
                         let sum = rounded.set_block(block, values, inverse);
                         rounded.blocks[block].scale = scale;
-                        rounded.blocks[block].scaled_sum = -scale * sum as f32;
+                        rounded.blocks[block / 2 * 2].pair[block % 2] = -sum as i16;
                     }
                 }
             }
@@ -125,7 +125,7 @@ impl Rounded {
             }
         }
         let (low, high) = (rounded[..16].iter().sum::<i32>(), rounded[16..].iter().sum::<i32>());
-        block.half_sums = [-low << SUM_SHIFT, -high << SUM_SHIFT];
+        block.halves = [-low as i16, -high as i16];
         block.sum = -(low + high) << SUM_SHIFT;
         low + high
     }

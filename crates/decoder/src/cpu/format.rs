@@ -179,35 +179,28 @@ unsafe fn half<I: Isa, F: Format>(k: I::Constants, from: *const u8) -> I::Floats
     }
 }
 
-/// The scale of a sub-block, or of half of it.
+/// Where the small scales of a unit begin: a row of lanes for each sub-block or each half of one, then the mins.
 #[inline(always)]
-pub unsafe fn scale<I: Isa, F: Format>(header: [I::Floats; 2], unit: *const u8, sub: usize, part: usize) -> I::Floats {
-    unsafe {
-        let small = unit.add((2 * F::HALVES + sub * F::SCALES + part) * I::LANES);
-        match (F::SMALL, F::SMALL_SIGNED) {
-            (0, _) => header[0],
-            (_, false) => I::mul(header[0], I::u8s(small)),
-            (_, true) => I::mul(header[0], I::i8s(small)),
-        }
-    }
+pub unsafe fn small<I: Isa, F: Format>(unit: *const u8) -> *const u8 {
+    unsafe { unit.add(2 * F::HALVES * I::LANES) }
 }
 
-/// The min of a sub-block; meaningful where there are two halves.
+/// Where the codes of a unit's first sub-block begin.
 #[inline(always)]
-pub unsafe fn min<I: Isa, F: Format>(header: [I::Floats; 2], unit: *const u8, sub: usize) -> I::Floats {
-    unsafe {
-        match F::SMALL {
-            0 => header[1],
-            _ => I::mul(header[1], I::u8s(unit.add((2 * F::HALVES + F::SUBS + sub) * I::LANES))),
-        }
-    }
+pub unsafe fn codes<I: Isa, F: Format>(unit: *const u8) -> *const u8 {
+    unsafe { unit.add(header_bytes::<F>() * I::LANES) }
+}
+
+/// Where the codes of the next sub-block begin.
+#[inline(always)]
+pub unsafe fn next_codes<I: Isa, F: Format>(codes: *const u8) -> *const u8 {
+    unsafe { codes.add(code_bytes::<F>() * I::LANES) }
 }
 
 /// Quads `quad` and `quad + 4` of a sub-block, `quad` = 0..4.
 #[inline(always)]
-pub unsafe fn quads<I: Isa, F: Format>(k: I::Constants, unit: *const u8, sub: usize, quad: usize) -> [I::Bytes; 2] {
+pub unsafe fn quads<I: Isa, F: Format>(k: I::Constants, codes: *const u8, quad: usize) -> [I::Bytes; 2] {
     unsafe {
-        let codes = unit.add((header_bytes::<F>() + sub * code_bytes::<F>()) * I::LANES);
         let vector = |index: usize| I::bytes(codes.add(index * 4 * I::LANES));
         if F::BITS == 8 {
             return [vector(quad), vector(quad + 4)];
@@ -238,9 +231,11 @@ pub unsafe fn quads<I: Isa, F: Format>(k: I::Constants, unit: *const u8, sub: us
     }
 }
 
-/// How many quads may be added up before a partial sum of pairs could leave `i16`: 2 * 127 * (2^BITS - 1) each.
-pub const fn quads_per_flush<F: Format>() -> usize {
+/// How many of the eight quads may be added up in one partial sum: those of one scale, and no more than pairs of products fit into `i16`
+/// (2 * 127 * (2^BITS - 1) each) where they are such.
+pub const fn quads_per_flush<I: Isa, F: Format, D: Dot<I>>() -> usize {
     match F::BITS {
+        _ if D::WIDE => 8 / F::SCALES,
         4 | 8 => 8,
         5 => 4,
         _ => 2,

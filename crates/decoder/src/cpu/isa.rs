@@ -21,7 +21,7 @@ pub trait Isa: Copy + 'static {
     /// What a kernel keeps in registers from beginning to end.
     type Constants: Copy;
     /// Multiplies weights of 0..=63.
-    type Unsigned: Dot<Self>;
+    type Unsigned: ScaledDot<Self>;
     /// Multiplies weights of -128..=127 (plus [`Self::BIAS`]).
     type Signed: Dot<Self>;
 
@@ -44,6 +44,11 @@ pub trait Isa: Copy + 'static {
     unsafe fn zero() -> Self::Ints;
     /// `*from << bits` in every lane.
     unsafe fn ints(from: *const i32, bits: u32) -> Self::Ints;
+    unsafe fn add(a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// Shifts each `i32` left.
+    unsafe fn shift(a: Self::Ints, bits: u32) -> Self::Ints;
+    /// `sum` plus two rows of `LANES` bytes times the two numbers.
+    unsafe fn weigh<const SIGNED: bool>(sum: Self::Ints, rows: *const u8, by: *const [i16; 2]) -> Self::Ints;
     unsafe fn to_floats(a: Self::Ints) -> Self::Floats;
 
     unsafe fn splat(value: f32) -> Self::Floats;
@@ -54,8 +59,6 @@ pub trait Isa: Copy + 'static {
     unsafe fn halves(k: Self::Constants, from: *const u8) -> Self::Floats;
     /// `a` times [`HALF_UNIT`].
     unsafe fn whole(k: Self::Constants, a: Self::Floats) -> Self::Floats;
-    /// `LANES` unsigned bytes.
-    unsafe fn u8s(from: *const u8) -> Self::Floats;
     /// `LANES` signed bytes.
     unsafe fn i8s(from: *const u8) -> Self::Floats;
     unsafe fn mul(a: Self::Floats, b: Self::Floats) -> Self::Floats;
@@ -69,8 +72,10 @@ pub trait Dot<I: Isa> {
     type Weights: Copy;
     /// Four activations, in every lane.
     type Input: Copy;
-    /// Products that have not yet reached an `i32`.
+    /// Sums of products on their way.
     type Partial: Copy;
+    /// Are these `i32` already, so that any number of products may be added up?
+    const WIDE: bool;
 
     unsafe fn prepare(k: I::Constants, bytes: I::Bytes) -> Self::Weights;
     /// Activations `4 * quad..4 * quad + 4` of a block.
@@ -78,6 +83,16 @@ pub trait Dot<I: Isa> {
     unsafe fn zero() -> Self::Partial;
     unsafe fn add(partial: Self::Partial, weights: Self::Weights, input: Self::Input) -> Self::Partial;
     unsafe fn flush(k: I::Constants, sum: I::Ints, partial: Self::Partial) -> I::Ints;
+}
+
+/// A product whose sums are weighed by a small scale as they reach an `i32`.
+pub trait ScaledDot<I: Isa>: Dot<I> {
+    /// A small scale of each lane.
+    type Scale: Copy;
+
+    /// `LANES` bytes.
+    unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Self::Scale;
+    unsafe fn flush_scaled(sum: I::Ints, partial: Self::Partial, scale: Self::Scale) -> I::Ints;
 }
 
 /// One row of quantized activations from some block on: see [`super::Activations`].
@@ -113,15 +128,17 @@ pub struct Block {
     pub scaled_sum: f32,
     /// Minus the sum, shifted by [`SUM_SHIFT`].
     pub sum: i32,
-    /// Minus the sum of each half, shifted by [`SUM_SHIFT`].
-    pub half_sums: [i32; 2],
+    /// Minus the sum of each half.
+    pub halves: [i16; 2],
+    /// Minus the sums of this block and of the next one: of every other block, where 256 values share a scale.
+    pub pair: [i16; 2],
     /// 8-bit values.
     pub bytes: [i8; 32],
 }
 
 impl Block {
     /// Nothing yet.
-    pub const ZERO: Self = Self { scale: 0.0, scaled_sum: 0.0, sum: 0, half_sums: [0; 2], bytes: [0; 32] };
+    pub const ZERO: Self = Self { scale: 0.0, scaled_sum: 0.0, sum: 0, halves: [0; 2], pair: [0; 2], bytes: [0; 32] };
 }
 
 /// The least offset of codes is 8, so that the sums need no shift where weights have four bits.

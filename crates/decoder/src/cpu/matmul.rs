@@ -1,5 +1,6 @@
 //! The products of packed weights and quantized activations.
 //!
+//! Types with one scale for 32 columns are multiplied here, those with small scales for parts of 256 columns in [`super::coarse`].
 //! One activation row (decoding) multiplies the weights as they stream by. Several rows (a prompt) multiply a panel pair that was
 //! unpacked once into [`Scratch`]. Both round alike: a batch gives the very numbers that its rows give one by one.
 
@@ -7,6 +8,7 @@ use std::array::from_fn;
 
 use super::{
     activations::Rounded,
+    coarse,
     format::{self, Format, SUB},
     isa::{Block, Dot, InputRow, Isa, SUM_SHIFT},
 };
@@ -63,7 +65,10 @@ unsafe fn pass<I: Isa, F: Format, const P: usize>(
         if job.inputs.rows() == 1 {
             let input = job.inputs.row(0);
             for (p, panel) in panels.into_iter().enumerate() {
-                let sum = stream::<I, F>(k, panel, job.columns, input);
+                let sum = match F::SUBS {
+                    1 => stream::<I, F>(k, panel, job.columns, input),
+                    _ => coarse::stream::<I, F>(k, panel, job.columns, input),
+                };
                 store::<I, 1, 1>([[sum]], first_panel + p, 0, job);
             }
             return;
@@ -72,13 +77,33 @@ unsafe fn pass<I: Isa, F: Format, const P: usize>(
         let mut first = 0;
         while first < job.inputs.rows() {
             match job.inputs.rows() - first {
-                1 => tile::<I, F, P, 1>(k, first_panel, first, job),
-                2 => tile::<I, F, P, 2>(k, first_panel, first, job),
-                3 => tile::<I, F, P, 3>(k, first_panel, first, job),
-                _ => tile::<I, F, P, TILE>(k, first_panel, first, job),
+                1 => rows::<I, F, P, 1>(k, panels, first_panel, first, job),
+                2 => rows::<I, F, P, 2>(k, panels, first_panel, first, job),
+                3 => rows::<I, F, P, 3>(k, panels, first_panel, first, job),
+                _ => rows::<I, F, P, TILE>(k, panels, first_panel, first, job),
             }
             first += TILE;
         }
+    }
+}
+
+/// `T` activation rows over the unpacked panels.
+#[inline(always)]
+unsafe fn rows<I: Isa, F: Format, const P: usize, const T: usize>(
+    k: I::Constants,
+    panels: [*const u8; P],
+    first_panel: usize,
+    first: usize,
+    job: &mut Job<'_>,
+) {
+    unsafe {
+        let inputs: [InputRow; T] = from_fn(|t| job.inputs.row(first + t));
+        let scratch = job.scratch.as_ptr();
+        let sums = match F::SUBS {
+            1 => tile::<I, F, P, T>(k, scratch, job.columns, inputs),
+            _ => coarse::tile::<I, F, P, T>(k, panels, scratch, job.columns, inputs),
+        };
+        store::<I, P, T>(sums, first_panel, first, job);
     }
 }
 
@@ -94,105 +119,89 @@ unsafe fn stream<I: Isa, F: Format>(
         let mut sum = I::splat(0.0);
         let unit_bytes = format::unit_bytes::<F>() * I::LANES;
         let mut unit = panel;
-        for _ in 0..columns / (SUB * F::SUBS) {
-            let header = format::header::<I, F>(k, unit);
-            for sub in 0..F::SUBS {
-                let share = unit_bytes / F::SUBS;
-                for line in (0..share).step_by(64) {
-                    I::prefetch(unit.wrapping_add(AHEAD + sub * share + line));
-                }
-                let dots = stream_block::<I, F>(k, unit, sub, input);
-                let scales = from_fn(|part| format::scale::<I, F>(header, unit, sub, part % F::SCALES));
-                let min = format::min::<I, F>(header, unit, sub);
-                sum = add_block::<I, F>(sum, dots, scales, min, input.blocks);
-                input = input.next();
+        for _ in 0..columns / SUB {
+            prefetch::<I>(unit, unit_bytes);
+            let codes = format::codes::<I, F>(unit);
+            let mut dots = start::<I, F>(input.blocks);
+            for first in (0..4).step_by(pairs_per_flush::<I, F, F::Dot<I>>()) {
+                let [partial, _] = stream_quads::<I, F, F::Dot<I>>(k, codes, first, input);
+                dots = F::Dot::<I>::flush(k, dots, partial);
             }
+            sum = add_block::<I, F>(sum, dots, format::header::<I, F>(k, unit), input.blocks);
+            input = input.next();
             unit = unit.add(unit_bytes);
         }
         sum
     }
 }
 
-/// The integer dot products of one sub-block, of each half where the halves have scales of their own.
+/// Asks for what follows `len` bytes from here some way ahead.
 #[inline(always)]
-unsafe fn stream_block<I: Isa, F: Format>(
+pub unsafe fn prefetch<I: Isa>(from: *const u8, len: usize) {
+    for line in (0..len).step_by(64) {
+        unsafe { I::prefetch(from.wrapping_add(AHEAD + line)) };
+    }
+}
+
+/// How many of four pairs of quads (`quad` and `quad + 4`) may be added up in one partial sum or, where they have scales of their own, in two.
+pub const fn pairs_per_flush<I: Isa, F: Format, D: Dot<I>>() -> usize {
+    format::quads_per_flush::<I, F, D>() * F::SCALES / 2
+}
+
+/// The products of so many pairs of quads, from `first` on; in the second sum those from `quad + 4` on that have a scale of their own.
+#[inline(always)]
+pub unsafe fn stream_quads<I: Isa, F: Format, D: Dot<I>>(
     k: I::Constants,
-    unit: *const u8,
-    sub: usize,
+    codes: *const u8,
+    first: usize,
     input: InputRow,
-) -> [I::Ints; 2] {
+) -> [D::Partial; 2] {
     unsafe {
-        let mut sums = start::<I, F>(input.blocks);
-        // Two quads come out of one vector; where they share a scale they share a partial sum, too.
-        let pairs_per_flush = if F::SCALES == 1 { format::quads_per_flush::<F>() / 2 } else { 2 };
-        let mut quad = 0;
-        while quad < 4 {
-            let mut partials = [F::Dot::<I>::zero(); 2];
-            for _ in 0..pairs_per_flush {
-                let [low, high] = format::quads::<I, F>(k, unit, sub, quad);
-                let second = F::SCALES - 1;
-                let input_low = F::Dot::<I>::input(input, quad);
-                partials[0] = F::Dot::<I>::add(partials[0], F::Dot::<I>::prepare(k, low), input_low);
-                let input_high = F::Dot::<I>::input(input, quad + 4);
-                partials[second] = F::Dot::<I>::add(partials[second], F::Dot::<I>::prepare(k, high), input_high);
-                quad += 1;
-            }
-            sums[0] = F::Dot::<I>::flush(k, sums[0], partials[0]);
-            if F::SCALES == 2 {
-                sums[1] = F::Dot::<I>::flush(k, sums[1], partials[1]);
-            }
+        let mut partials = [D::zero(); 2];
+        let second = F::SCALES - 1;
+        for quad in first..first + pairs_per_flush::<I, F, D>() {
+            let [low, high] = format::quads::<I, F>(k, codes, quad);
+            partials[0] = D::add(partials[0], D::prepare(k, low), D::input(input, quad));
+            partials[second] = D::add(partials[second], D::prepare(k, high), D::input(input, quad + 4));
         }
-        sums
+        partials
     }
 }
 
 /// What the codes' offset takes away.
 #[inline(always)]
-unsafe fn start<I: Isa, F: Format>(block: *const Block) -> [I::Ints; 2] {
+unsafe fn start<I: Isa, F: Format>(block: *const Block) -> I::Ints {
     unsafe {
-        let offset_bits = match F::OFFSET_BITS {
-            Some(bits) => bits - SUM_SHIFT,
-            None if F::BITS == 8 && I::BIAS > 0 => I::BIAS.trailing_zeros() - SUM_SHIFT,
-            None => return [I::zero(); 2],
-        };
-        match F::SCALES {
-            1 => [I::ints(&raw const (*block).sum, offset_bits); 2],
-            _ => {
-                let halves = (&raw const (*block).half_sums).cast::<i32>();
-                [I::ints(halves, offset_bits), I::ints(halves.add(1), offset_bits)]
+        match F::OFFSET_BITS {
+            Some(bits) => I::ints(&raw const (*block).sum, bits - SUM_SHIFT),
+            None if F::BITS == 8 && I::BIAS > 0 => {
+                I::ints(&raw const (*block).sum, I::BIAS.trailing_zeros() - SUM_SHIFT)
             }
+            None => I::zero(),
         }
     }
 }
 
-/// Adds one sub-block's dot products, scaled, to a sum.
+/// Adds one block's dot products, scaled, to a sum.
 #[inline(always)]
 unsafe fn add_block<I: Isa, F: Format>(
     sum: I::Floats,
-    dots: [I::Ints; 2],
-    scales: [I::Floats; 2],
-    min: I::Floats,
+    dots: I::Ints,
+    [scale, min]: [I::Floats; 2],
     block: *const Block,
 ) -> I::Floats {
     unsafe {
-        let input_scale = I::splat((*block).scale);
-        let mut sum = I::mul_add(I::to_floats(dots[0]), I::mul(scales[0], input_scale), sum);
-        if F::SCALES == 2 {
-            sum = I::mul_add(I::to_floats(dots[1]), I::mul(scales[1], input_scale), sum);
-        }
-        if F::HALVES == 2 {
-            sum = I::mul_add(min, I::splat((*block).scaled_sum), sum);
-        }
-        sum
+        let sum = I::mul_add(I::to_floats(dots), I::mul(scale, I::splat((*block).scale)), sum);
+        if F::HALVES == 2 { I::mul_add(min, I::splat((*block).scaled_sum), sum) } else { sum }
     }
 }
 
-/// Bytes of one sub-block of `P` panels in the scratch: eight quads of each panel side by side, then scales, then mins.
-const fn record<I: Isa, F: Format, const P: usize>() -> (usize, usize, usize) {
+/// Bytes of one sub-block of `P` panels in the scratch: eight quads of each panel side by side, then, unless they are read where they lie,
+/// scales and mins.
+pub const fn record<I: Isa, F: Format, const P: usize>() -> (usize, usize, usize) {
     let quad = size_of::<<F::Dot<I> as Dot<I>>::Weights>();
     let floats = 4 * I::LANES;
-    let scales = if F::HALVES == 2 { F::SCALES + 1 } else { F::SCALES };
-    (quad, floats, P * (8 * quad + scales * floats))
+    (quad, floats, P * (8 * quad + if F::SUBS == 1 { F::HALVES * floats } else { 0 }))
 }
 
 #[inline(always)]
@@ -212,29 +221,23 @@ unsafe fn unpack<I: Isa, F: Format, const P: usize>(
         for index in 0..columns / (SUB * F::SUBS) {
             for p in 0..P {
                 let unit = panels[p].add(index * unit_bytes);
-                let header = format::header::<I, F>(k, unit);
+                let mut codes = format::codes::<I, F>(unit);
                 for sub in 0..F::SUBS {
                     let record = scratch.as_mut_ptr().add((index * F::SUBS + sub) * record_bytes);
+                    let weights =
+                        |quad: usize| record.add((quad * P + p) * quad_bytes).cast::<<F::Dot<I> as Dot<I>>::Weights>();
                     for quad in 0..4 {
-                        let [low, high] = format::quads::<I, F>(k, unit, sub, quad);
-                        let (low, high) = (F::Dot::<I>::prepare(k, low), F::Dot::<I>::prepare(k, high));
-                        record
-                            .add((quad * P + p) * quad_bytes)
-                            .cast::<<F::Dot<I> as Dot<I>>::Weights>()
-                            .write_unaligned(low);
-                        record
-                            .add(((quad + 4) * P + p) * quad_bytes)
-                            .cast::<<F::Dot<I> as Dot<I>>::Weights>()
-                            .write_unaligned(high);
+                        let [low, high] = format::quads::<I, F>(k, codes, quad);
+                        weights(quad).write_unaligned(F::Dot::<I>::prepare(k, low));
+                        weights(quad + 4).write_unaligned(F::Dot::<I>::prepare(k, high));
                     }
-                    let floats = record.add(8 * P * quad_bytes);
-                    for part in 0..F::SCALES {
-                        let scale = format::scale::<I, F>(header, unit, sub, part);
-                        I::store(scale, floats.add((part * P + p) * float_bytes).cast());
-                    }
-                    if F::HALVES == 2 {
-                        let min = format::min::<I, F>(header, unit, sub);
-                        I::store(min, floats.add((F::SCALES * P + p) * float_bytes).cast());
+                    codes = format::next_codes::<I, F>(codes);
+                    if F::SUBS == 1 {
+                        let header = format::header::<I, F>(k, unit);
+                        for half in 0..F::HALVES {
+                            let to = record.add(8 * P * quad_bytes + (half * P + p) * float_bytes);
+                            I::store(header[half], to.cast());
+                        }
                     }
                 }
             }
@@ -242,62 +245,66 @@ unsafe fn unpack<I: Isa, F: Format, const P: usize>(
     }
 }
 
-/// `T` activation rows over the unpacked panels.
+/// Of each panel and each activation row the products of quads from `first` on, as many as one partial sum takes.
+#[inline(always)]
+pub unsafe fn tile_quads<I: Isa, F: Format, D: Dot<I>, const P: usize, const T: usize>(
+    record: *const u8,
+    first: usize,
+    inputs: &[InputRow; T],
+) -> [[D::Partial; T]; P] {
+    unsafe {
+        let quad_bytes = size_of::<D::Weights>();
+        let mut partials = [[D::zero(); T]; P];
+        for quad in first..first + format::quads_per_flush::<I, F, D>() {
+            let weights: [_; P] = from_fn(|p| {
+                let at = record.add((quad * P + p) * quad_bytes);
+                at.cast::<D::Weights>().read_unaligned()
+            });
+            for t in 0..T {
+                let input = D::input(inputs[t], quad);
+                for p in 0..P {
+                    partials[p][t] = D::add(partials[p][t], weights[p], input);
+                }
+            }
+        }
+        partials
+    }
+}
+
 #[inline(always)]
 unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
     k: I::Constants,
-    first_panel: usize,
-    first: usize,
-    job: &mut Job<'_>,
-) {
+    scratch: *const u8,
+    columns: usize,
+    mut inputs: [InputRow; T],
+) -> [[I::Floats; T]; P] {
     unsafe {
-        let mut inputs: [InputRow; T] = from_fn(|t| job.inputs.row(first + t));
         let (quad_bytes, float_bytes, record_bytes) = record::<I, F, P>();
         let mut sums = [[I::splat(0.0); T]; P];
-        for block in 0..job.columns / SUB {
-            let record = job.scratch.as_ptr().add(block * record_bytes);
+        for block in 0..columns / SUB {
+            let record = scratch.add(block * record_bytes);
             let floats = record.add(8 * P * quad_bytes);
-            let starts: [[I::Ints; 2]; T] = from_fn(|t| start::<I, F>(inputs[t].blocks));
-            let mut dots: [[[I::Ints; 2]; T]; P] = [starts; P];
-            for part in 0..F::SCALES {
-                let quads = part * 8 / F::SCALES..(part + 1) * 8 / F::SCALES;
-                for first_quad in quads.step_by(format::quads_per_flush::<F>()) {
-                    let mut partials = [[F::Dot::<I>::zero(); T]; P];
-                    for quad in first_quad..first_quad + format::quads_per_flush::<F>() {
-                        let weights: [_; P] = from_fn(|p| {
-                            let at = record.add((quad * P + p) * quad_bytes);
-                            at.cast::<<F::Dot<I> as Dot<I>>::Weights>().read_unaligned()
-                        });
-                        for t in 0..T {
-                            let input = F::Dot::<I>::input(inputs[t], quad);
-                            for p in 0..P {
-                                partials[p][t] = F::Dot::<I>::add(partials[p][t], weights[p], input);
-                            }
-                        }
-                    }
-                    for t in 0..T {
-                        for p in 0..P {
-                            dots[p][t][part] = F::Dot::<I>::flush(k, dots[p][t][part], partials[p][t]);
-                        }
+            let starts: [I::Ints; T] = from_fn(|t| start::<I, F>(inputs[t].blocks));
+            let mut dots: [[I::Ints; T]; P] = [starts; P];
+            for first in (0..8).step_by(format::quads_per_flush::<I, F, F::Dot<I>>()) {
+                let partials = tile_quads::<I, F, F::Dot<I>, P, T>(record, first, &inputs);
+                for t in 0..T {
+                    for p in 0..P {
+                        dots[p][t] = F::Dot::<I>::flush(k, dots[p][t], partials[p][t]);
                     }
                 }
             }
             for p in 0..P {
-                let scales = from_fn(|part| I::load(floats.add((part % F::SCALES * P + p) * float_bytes).cast()));
-                let min = if F::HALVES == 2 {
-                    I::load(floats.add((F::SCALES * P + p) * float_bytes).cast())
-                } else {
-                    scales[0]
-                };
+                let header = from_fn(|half| I::load(floats.add((half % F::HALVES * P + p) * float_bytes).cast()));
                 for t in 0..T {
-                    sums[p][t] = add_block::<I, F>(sums[p][t], dots[p][t], scales, min, inputs[t].blocks);
+                    sums[p][t] = add_block::<I, F>(sums[p][t], dots[p][t], header, inputs[t].blocks);
                 }
             }
             for input in &mut inputs {
                 *input = input.next();
             }
         }
-        store::<I, P, T>(sums, first_panel, first, job);
+        sums
     }
 }
 

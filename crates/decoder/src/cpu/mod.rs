@@ -6,12 +6,12 @@ macro_rules! dispatch {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn avx2$(<$format: $crate::cpu::Format>)?($($arg: $type),*) $(-> $out)? {
-            unsafe { $kernel::<$crate::cpu::x86::Avx2 $(, $format)?>($($arg),*) }
+            unsafe { $kernel::<$crate::cpu::avx2::Avx2 $(, $format)?>($($arg),*) }
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
         unsafe fn avx512$(<$format: $crate::cpu::Format>)?($($arg: $type),*) $(-> $out)? {
-            unsafe { $kernel::<$crate::cpu::x86::Avx512 $(, $format)?>($($arg),*) }
+            unsafe { $kernel::<$crate::cpu::avx512::Avx512 $(, $format)?>($($arg),*) }
         }
         // SAFETY: a `Cpu` comes from `Cpu::available`, so the machine has its instructions.
         unsafe {
@@ -30,7 +30,12 @@ macro_rules! dispatch {
 
 mod activations;
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod cache;
+mod coarse;
 mod elementwise;
 mod format;
 mod isa;
@@ -39,8 +44,6 @@ mod matmul;
 mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 pub use activations::{Activations, Rounding};
 pub use attention::{Attention, AttentionScratch, attend};
@@ -121,9 +124,9 @@ impl Cpu {
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Set::Wasm => wasm::Wasm::LANES,
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => x86::Avx2::LANES,
+            Set::Avx2 => avx2::Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => x86::Avx512::LANES,
+            Set::Avx512 => avx512::Avx512::LANES,
         }
     }
 
@@ -131,7 +134,7 @@ impl Cpu {
     pub(crate) fn bias(self) -> u8 {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => x86::Avx512::BIAS,
+            Set::Avx512 => avx512::Avx512::BIAS,
             _ => 0,
         }
     }

@@ -4,7 +4,7 @@ use std::array::from_fn;
 
 use half::f16;
 
-use super::isa::{Dot, InputRow, Isa, Mask};
+use super::isa::{Dot, InputRow, Isa, Mask, ScaledDot};
 
 #[derive(Clone, Copy)]
 pub struct Portable;
@@ -17,6 +17,11 @@ fn map(a: Quads, f: impl Fn(u16) -> u16) -> Quads {
         let ([a, b], [c, d]) = (half(0), half(2));
         [a, b, c, d]
     })
+}
+
+unsafe fn small<const SIGNED: bool>(from: *const u8) -> [i32; 4] {
+    let bytes = unsafe { from.cast::<[u8; 4]>().read_unaligned() };
+    bytes.map(|byte| if SIGNED { i32::from(byte as i8) } else { i32::from(byte) })
 }
 
 impl Isa for Portable {
@@ -69,6 +74,22 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    unsafe fn add(a: [i32; 4], b: [i32; 4]) -> [i32; 4] {
+        from_fn(|lane| a[lane] + b[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn shift(a: [i32; 4], bits: u32) -> [i32; 4] {
+        a.map(|n| n << bits)
+    }
+
+    #[inline(always)]
+    unsafe fn weigh<const SIGNED: bool>(sum: [i32; 4], rows: *const u8, by: *const [i16; 2]) -> [i32; 4] {
+        let ([a, b], by) = unsafe { ([small::<SIGNED>(rows), small::<SIGNED>(rows.add(4))], by.read_unaligned()) };
+        from_fn(|lane| sum[lane] + a[lane] * i32::from(by[0]) + b[lane] * i32::from(by[1]))
+    }
+
+    #[inline(always)]
     unsafe fn to_floats(a: [i32; 4]) -> [f32; 4] {
         a.map(|n| n as f32)
     }
@@ -99,11 +120,6 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn u8s(from: *const u8) -> [f32; 4] {
-        unsafe { from.cast::<[u8; 4]>().read_unaligned() }.map(f32::from)
-    }
-
-    #[inline(always)]
     unsafe fn i8s(from: *const u8) -> [f32; 4] {
         unsafe { from.cast::<[i8; 4]>().read_unaligned() }.map(f32::from)
     }
@@ -124,6 +140,7 @@ impl Dot<Self> for Portable {
     type Weights = Quads;
     type Input = [i8; 4];
     type Partial = [i32; 4];
+    const WIDE: bool = true;
 
     #[inline(always)]
     unsafe fn prepare((): (), bytes: Quads) -> Quads {
@@ -151,5 +168,19 @@ impl Dot<Self> for Portable {
     #[inline(always)]
     unsafe fn flush((): (), sum: [i32; 4], partial: [i32; 4]) -> [i32; 4] {
         from_fn(|lane| sum[lane] + partial[lane])
+    }
+}
+
+impl ScaledDot<Self> for Portable {
+    type Scale = [i32; 4];
+
+    #[inline(always)]
+    unsafe fn scale<const SIGNED: bool>(from: *const u8) -> [i32; 4] {
+        unsafe { small::<SIGNED>(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn flush_scaled(sum: [i32; 4], partial: [i32; 4], scale: [i32; 4]) -> [i32; 4] {
+        from_fn(|lane| sum[lane] + partial[lane] * scale[lane])
     }
 }

@@ -2,7 +2,7 @@
 
 use core::{arch::wasm32::*, hint::black_box};
 
-use super::isa::{Dot, HALF_UNIT, InputRow, Isa, Mask};
+use super::isa::{Dot, HALF_UNIT, InputRow, Isa, Mask, ScaledDot};
 
 /// Eight lanes: each activation that is broadcast meets two vectors.
 #[derive(Clone, Copy)]
@@ -31,6 +31,18 @@ pub struct Constants {
     ones: v128,
     half_bits: v128,
     half_unit: v128,
+}
+
+/// Eight bytes as `i16`.
+#[inline(always)]
+unsafe fn small<const SIGNED: bool>(from: *const u8) -> v128 {
+    unsafe { if SIGNED { i16x8_load_extend_i8x8(from.cast()) } else { u16x8_load_extend_u8x8(from.cast()) } }
+}
+
+/// Pairs of an `i16` of `a` and one of `b`.
+#[inline(always)]
+fn mix(a: v128, b: v128) -> Pair {
+    [i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(a, b), i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(a, b)]
 }
 
 impl Isa for Wasm {
@@ -103,6 +115,22 @@ impl Isa for Wasm {
     }
 
     #[inline(always)]
+    unsafe fn add(a: Pair, b: Pair) -> Pair {
+        both(a, b, |a, b| i32x4_add(a, b))
+    }
+
+    #[inline(always)]
+    unsafe fn shift(a: Pair, bits: u32) -> Pair {
+        each(a, |a| i32x4_shl(a, bits))
+    }
+
+    #[inline(always)]
+    unsafe fn weigh<const SIGNED: bool>(sum: Pair, rows: *const u8, by: *const [i16; 2]) -> Pair {
+        let (a, b, by) = unsafe { (small::<SIGNED>(rows), small::<SIGNED>(rows.add(8)), v128_load32_splat(by.cast())) };
+        both(sum, mix(a, b), |sum, weights| i32x4_add(sum, i32x4_dot_i16x8(weights, by)))
+    }
+
+    #[inline(always)]
     unsafe fn to_floats(a: Pair) -> Pair {
         each(a, |a| f32x4_convert_i32x4(a))
     }
@@ -137,13 +165,6 @@ impl Isa for Wasm {
     }
 
     #[inline(always)]
-    unsafe fn u8s(from: *const u8) -> Pair {
-        let words = unsafe { u16x8_load_extend_u8x8(from.cast()) };
-        let ints = [u32x4_extend_low_u16x8(words), u32x4_extend_high_u16x8(words)];
-        each(ints, |ints| f32x4_convert_i32x4(ints))
-    }
-
-    #[inline(always)]
     unsafe fn i8s(from: *const u8) -> Pair {
         let words = unsafe { i16x8_load_extend_i8x8(from.cast()) };
         let ints = [i32x4_extend_low_i16x8(words), i32x4_extend_high_i16x8(words)];
@@ -175,6 +196,7 @@ impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
     type Weights = [Pair; 2];
     type Input = [v128; 2];
     type Partial = Pair;
+    const WIDE: bool = true;
 
     #[inline(always)]
     unsafe fn prepare(k: Constants, bytes: Pair) -> [Pair; 2] {
@@ -218,6 +240,7 @@ impl Dot<Wasm> for Relaxed {
     type Input = v128;
     /// Pair sums in `i16`.
     type Partial = Pair;
+    const WIDE: bool = false;
 
     #[inline(always)]
     unsafe fn prepare(_: Constants, bytes: Pair) -> Pair {
@@ -242,5 +265,39 @@ impl Dot<Wasm> for Relaxed {
     #[inline(always)]
     unsafe fn flush(k: Constants, sum: Pair, partial: Pair) -> Pair {
         both(sum, partial, |sum, partial| i32x4_add(sum, i32x4_dot_i16x8(partial, k.ones)))
+    }
+}
+
+#[cfg(target_feature = "relaxed-simd")]
+impl ScaledDot<Wasm> for Relaxed {
+    type Scale = Pair;
+
+    #[inline(always)]
+    unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Pair {
+        let scales = unsafe { small::<SIGNED>(from) };
+        mix(scales, scales)
+    }
+
+    #[inline(always)]
+    unsafe fn flush_scaled(sum: Pair, partial: Pair, scale: Pair) -> Pair {
+        let scaled = both(partial, scale, |partial, scale| i32x4_dot_i16x8(partial, scale));
+        both(sum, scaled, |sum, scaled| i32x4_add(sum, scaled))
+    }
+}
+
+#[cfg(not(target_feature = "relaxed-simd"))]
+impl ScaledDot<Wasm> for Words<false> {
+    type Scale = Pair;
+
+    #[inline(always)]
+    unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Pair {
+        let scales = unsafe { small::<SIGNED>(from) };
+        [i32x4_extend_low_i16x8(scales), i32x4_extend_high_i16x8(scales)]
+    }
+
+    #[inline(always)]
+    unsafe fn flush_scaled(sum: Pair, partial: Pair, scale: Pair) -> Pair {
+        let scaled = both(partial, scale, |partial, scale| i32x4_mul(partial, scale));
+        both(sum, scaled, |sum, scaled| i32x4_add(sum, scaled))
     }
 }
