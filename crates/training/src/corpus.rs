@@ -306,7 +306,7 @@ impl Source {
             }
         }
         if source.documents.is_empty() {
-            return Err(Error::Argument(format!("no document to train on (--context {context}): {}", source.name)));
+            return Err(Error::Argument(format!("no document to train on within {context} tokens: {}", source.name)));
         }
         Ok(source)
     }

@@ -2,12 +2,8 @@
 
 mod common;
 
-use checkpoint::{AdapterConfig, Family, Rotary, RotaryLayout, RotaryScaling, Shape, Targets};
-use common::{model_of, pack, tiny_config};
-use rand::Rng;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-use training::lora::LoraMap;
+use checkpoint::{Family, Rotary, RotaryLayout, RotaryScaling, Shape};
+use common::{adapter, model_of, pack, tiny_config};
 use training::model::{Dropout, Gradient, LoraPass, Model, Pack, Parameters, Workspace};
 
 /// The tiny model with the switches of each family.
@@ -25,17 +21,6 @@ fn shapes() -> Vec<Shape> {
         Shape { family: Family::Glm, qkv_bias: true, rotary: halved.clone(), ..plain.clone() },
         Shape { family: Family::Glm4, qkv_bias: true, post_norms: true, rotary: halved, ..plain },
     ]
-}
-
-/// An adapter on every projection whose B is not zero any more.
-fn adapter(model: &Model) -> (LoraMap, Vec<f32>) {
-    let config =
-        AdapterConfig { r: 3, lora_alpha: 6.0, lora_dropout: 0.0, use_rslora: true, base_model_name_or_path: None };
-    let map = LoraMap::new(&model.shape, &config, Targets::All.of(&model.shape).unwrap());
-    let mut values = map.initialize(1);
-    let mut rng = ChaCha8Rng::seed_from_u64(2);
-    values.iter_mut().for_each(|value| *value += rng.random_range(-0.1..0.1));
-    (map, values)
 }
 
 /// The difference of losses along the value where the gradient is largest, where it stands out most from rounding.

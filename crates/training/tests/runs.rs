@@ -183,7 +183,7 @@ fn a_run_may_start_from_another_runs_model() {
 fn chats_whose_answers_lie_beyond_the_context_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = pretrain(&PretrainOptions { context: 40, ..set_up(folder.path()) }).unwrap_err().to_string();
-    assert!(error.contains("no document to train on (--context 40)") && error.ends_with("rows.jsonl"), "{error}");
+    assert!(error.contains("no document to train on within 40 tokens") && error.ends_with("rows.jsonl"), "{error}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What the tests share: a tiny model with grouped heads, and packed documents.
 #![allow(dead_code)]
 
-use checkpoint::Shape;
+use checkpoint::{AdapterConfig, Shape, Targets};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use training::config::ModelConfig;
+use training::lora::LoraMap;
 use training::model::{IGNORE, Model, Pack};
 
 /// Two blocks, four query heads on two key heads, a feed-forward width that fills no vector.
@@ -52,4 +53,15 @@ pub fn pack(vocab: u32, seed: u64) -> Pack {
         pack.push(tokens, targets);
     }
     pack
+}
+
+/// An adapter on every projection whose B is not zero any more.
+pub fn adapter(model: &Model) -> (LoraMap, Vec<f32>) {
+    let config =
+        AdapterConfig { r: 3, lora_alpha: 6.0, lora_dropout: 0.0, use_rslora: true, base_model_name_or_path: None };
+    let map = LoraMap::new(&model.shape, &config, Targets::All.of(&model.shape).unwrap());
+    let mut values = map.initialize(1);
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    values.iter_mut().for_each(|value| *value += rng.random_range(-0.1..0.1));
+    (map, values)
 }

@@ -5,8 +5,8 @@ mod common;
 mod emulator;
 mod runs;
 
-use checkpoint::{AdapterConfig, Family, Rotary, RotaryLayout, Shape, Targets};
-use common::{model_of, pack, tiny_config};
+use checkpoint::{Family, Rotary, RotaryLayout, Shape};
+use common::{adapter, model_of, pack, tiny_config};
 use emulator::{Build, Emulator};
 use half::bf16;
 use rand::Rng;
@@ -55,17 +55,6 @@ fn packs() -> Pack {
         pack.push_after(prefix.clone(), tokens(count), tokens(count));
     }
     pack
-}
-
-/// An adapter on every projection whose B is not zero any more.
-fn adapter(model: &Model) -> (LoraMap, Vec<f32>) {
-    let config =
-        AdapterConfig { r: 3, lora_alpha: 6.0, lora_dropout: 0.0, use_rslora: true, base_model_name_or_path: None };
-    let map = LoraMap::new(&model.shape, &config, Targets::All.of(&model.shape).unwrap());
-    let mut values = map.initialize(1);
-    let mut rng = ChaCha8Rng::seed_from_u64(2);
-    values.iter_mut().for_each(|value| *value += rng.random_range(-0.1..0.1));
-    (map, values)
 }
 
 fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
