@@ -2,32 +2,58 @@
 //! with PyTorch and PEFT.
 //!
 //! ```text
-//! cargo run --release -p training --example training_speed -- HIDDEN INNER LAYERS HEADS VOCAB LENGTH ROWS THREADS STEPS [scratch] [recompute]
+//! cargo run --release -p training --example training_speed -- HIDDEN INNER LAYERS HEADS[/KEYHEADS] VOCAB LENGTH ROWS THREADS STEPS [scratch] [recompute]
 //! ```
+//!
+//! Built with `--features cuda` it takes `cuda` or `cuda-f32`, too, and `profile`, which waits for each kernel.
 
 use checkpoint::{AdapterConfig, Family, Rotary, RotaryLayout, RotaryScaling, Shape, Targets};
 use std::time::Instant;
+use training::Result;
+use training::cpu::Cpu;
+use training::device::Device;
 use training::lora::LoraMap;
 use training::model::{Model, Pack};
 use training::optimizer::{Optimizer, StepReport, Trainer, UpdateRule};
 use training::rocit::{LoraTrainer, TrainerOptions};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    let [scratch, recompute] = ["scratch", "recompute"].map(|word| std::env::args().any(|argument| argument == word));
-    let [hidden, inner, layers, heads, vocab, length, rows, threads, steps] = numbers[..] else {
-        return Err("nine numbers are needed: see the first lines of this file".into());
+const RULE: UpdateRule =
+    UpdateRule { optimizer: Optimizer::Adamw, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, clip: 1.0 };
+
+struct Settings {
+    shape: Shape,
+    length: usize,
+    rows: usize,
+    threads: usize,
+    steps: usize,
+    scratch: bool,
+    recompute: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let numbers: Vec<usize> = std::env::args()
+        .skip(1)
+        .flat_map(|argument| argument.split('/').map(str::parse).collect::<Vec<_>>())
+        .flatten()
+        .collect();
+    let word = |word: &str| std::env::args().any(|argument| argument == word);
+    let (hidden, inner, layers, heads, key_heads, rest) = match numbers[..] {
+        [hidden, inner, layers, heads, ref rest @ ..] if rest.len() == 5 => (hidden, inner, layers, heads, heads, rest),
+        [hidden, inner, layers, heads, keys, ref rest @ ..] if rest.len() == 5 => {
+            (hidden, inner, layers, heads, keys, rest)
+        }
+        _ => anyhow::bail!("nine numbers are needed: see the first lines of this file"),
     };
     let shape = Shape {
         family: Family::Llama,
-        vocab_size: vocab,
+        vocab_size: rest[0],
         hidden_size: hidden,
         intermediate_size: inner,
         num_hidden_layers: layers,
         num_attention_heads: heads,
-        num_key_value_heads: heads,
+        num_key_value_heads: key_heads,
         head_dim: hidden / heads,
-        max_position_embeddings: length,
+        max_position_embeddings: rest[1],
         rotary: Rotary {
             width: hidden / heads,
             layout: RotaryLayout::Halves,
@@ -41,20 +67,40 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         head_norms: false,
         post_norms: false,
     };
+    let [length, rows, threads, steps] = [rest[1], rest[2], rest[3], rest[4]];
+    let [scratch, recompute] = ["scratch", "recompute"].map(word);
+    let settings = Settings { shape, length, rows, threads, steps, scratch, recompute };
+    #[cfg(feature = "cuda")]
+    if word("cuda-f32") {
+        return gpu::run::<f32>(settings, word("profile"));
+    } else if word("cuda") {
+        return gpu::run::<half::bf16>(settings, word("profile"));
+    }
+    let speed = speed(Cpu::new(threads), settings)?;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("");
+    eprintln!("{speed:.0} tokens/s, {peak}");
+    Ok(())
+}
+
+fn speed<D: Device>(device: D, settings: Settings) -> Result<f64> {
+    let Settings { shape, length, rows, threads, steps, scratch, recompute } = settings;
     let batch: Vec<Pack> = (0..rows)
         .map(|row| {
             let mut pack = Pack::default();
-            let token = |i: usize| ((row * 7919 + i * 104_729) % vocab) as u32;
+            let token = |i: usize| ((row * 7919 + i * 104_729) % shape.vocab_size) as u32;
             pack.push((0..length).map(token), (1..=length).map(token));
             pack
         })
         .collect();
-    let rule = UpdateRule { optimizer: Optimizer::Adamw, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, clip: 1.0 };
     let model = Model::new(shape);
     let weights = model.map.initialize(0.02, 1);
     let seconds = if scratch {
-        let mut trainer = Trainer::new(model, weights, threads);
-        seconds(steps, || Ok(trainer.train(&batch, rule, 1e-3)))?
+        let mut trainer = Trainer::on(device, model, weights);
+        seconds(steps, || {
+            let report = trainer.train(&batch, RULE, 1e-3);
+            trainer.check().map(|()| report)
+        })?
     } else {
         let config = AdapterConfig {
             r: 16,
@@ -65,23 +111,121 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let map = LoraMap::new(&model.shape, &config, Targets::All.of(&model.shape)?);
         let values = map.initialize(2);
-        let options = TrainerOptions { dropout: 0.0, seed: 0, recompute, at_once: length.max(256), threads };
-        let mut trainer = LoraTrainer::new(model, weights, map, values, options);
-        seconds(steps, || trainer.train(&batch, rule, 1e-3))?
+        let options = TrainerOptions {
+            dropout: 0.0,
+            seed: 0,
+            recompute,
+            at_once: if recompute { length.max(256) } else { 8192 },
+            threads,
+        };
+        let mut trainer = LoraTrainer::on(device, model, weights, map, values, options);
+        seconds(steps, || trainer.train(&batch, RULE, 1e-3))?
     };
-    let speed = (steps * rows * length) as f64 / seconds;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("");
-    eprintln!("{speed:.0} tokens/s, {peak}");
-    Ok(())
+    Ok((steps * rows * length) as f64 / seconds)
 }
 
-/// The time of `steps` steps after a first one.
-fn seconds(steps: usize, mut step: impl FnMut() -> training::Result<StepReport>) -> training::Result<f64> {
-    step()?;
+/// The time of `steps` steps after two first ones.
+fn seconds(steps: usize, mut step: impl FnMut() -> Result<StepReport>) -> Result<f64> {
+    for _ in 0..2 {
+        step()?;
+    }
     let started = Instant::now();
     for _ in 0..steps {
         step()?;
     }
     Ok(started.elapsed().as_secs_f64())
+}
+
+#[cfg(feature = "cuda")]
+mod gpu {
+    use super::{Settings, speed};
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+    use training::cuda::driver::{Driver, Launch, Outcome, Product};
+    use training::cuda::{Cuda, Nvidia, Storage};
+
+    pub fn run<T: Storage>(settings: Settings, profile: bool) -> anyhow::Result<()> {
+        let driver = Nvidia::open(T::ELEMENT)?;
+        let times = Arc::<Times>::default();
+        let driver: Box<dyn Driver> = match profile {
+            true => Box::new(Timed { driver, times: times.clone() }),
+            false => Box::new(driver),
+        };
+        let steps = settings.steps + 2;
+        let speed = speed(Cuda::<T>::new(driver), settings)?;
+        eprintln!("{speed:.0} tokens/s, {}", cuda_memory());
+        let times = times.lock().map_err(|error| anyhow::anyhow!("{error}"))?;
+        let mut times: Vec<_> = times.iter().collect();
+        times.sort_by_key(|(_, (time, _))| std::cmp::Reverse(*time));
+        for (name, (time, calls)) in times {
+            let (time, calls) = (time.as_secs_f64() * 1e3 / steps as f64, *calls as f64 / steps as f64);
+            eprintln!("{time:9.3} ms in {calls:5.0} calls a step: {name}");
+        }
+        Ok(())
+    }
+
+    fn cuda_memory() -> String {
+        cudarc::driver::result::mem_get_info()
+            .map_or(String::new(), |(free, total)| format!("{} MB of the GPU are in use", (total - free) >> 20))
+    }
+
+    type Times = Mutex<BTreeMap<String, (Duration, u64)>>;
+
+    /// Waits for each kernel and notes its time.
+    struct Timed {
+        driver: Nvidia,
+        times: Arc<Times>,
+    }
+
+    impl Timed {
+        fn time<R>(&self, name: String, run: impl FnOnce(&Nvidia) -> Outcome<R>) -> Outcome<R> {
+            let started = Instant::now();
+            let result = run(&self.driver)?;
+            cudarc::driver::result::ctx::synchronize().map_err(|error| error.to_string())?;
+            let mut times = self.times.lock().map_err(|error| error.to_string())?;
+            let (time, calls) = times.entry(name).or_default();
+            (*time, *calls) = (*time + started.elapsed(), *calls + 1);
+            Ok(result)
+        }
+    }
+
+    impl Driver for Timed {
+        fn name(&self) -> String {
+            self.driver.name()
+        }
+
+        fn allocate(&self, bytes: usize) -> Outcome<u64> {
+            self.time("allocate".into(), |driver| driver.allocate(bytes))
+        }
+
+        fn free(&self, pointer: u64) {
+            self.driver.free(pointer);
+        }
+
+        fn upload(&self, to: u64, bytes: &[u8]) -> Outcome {
+            self.time("upload".into(), |driver| driver.upload(to, bytes))
+        }
+
+        fn download(&self, bytes: &mut [u8], from: u64) -> Outcome {
+            self.time("download".into(), |driver| driver.download(bytes, from))
+        }
+
+        fn copy(&self, to: u64, from: u64, bytes: usize) -> Outcome {
+            self.time("copy".into(), |driver| driver.copy(to, from, bytes))
+        }
+
+        fn clear(&self, at: u64, bytes: usize) -> Outcome {
+            self.time("clear".into(), |driver| driver.clear(at, bytes))
+        }
+
+        fn launch(&self, launch: Launch<'_>) -> Outcome {
+            self.time(launch.kernel.into(), |driver| driver.launch(launch))
+        }
+
+        fn multiply(&self, product: &Product) -> Outcome {
+            let Product { rows, columns, inner, product: element, .. } = product;
+            self.time(format!("product {rows} x {columns} x {inner}, {element:?}"), |driver| driver.multiply(product))
+        }
+    }
 }

@@ -197,6 +197,10 @@ pub trait Device: Clone + Send + Sync {
     fn description(&self) -> String;
     /// How many threads share a step's rows, each with gradients of its own.
     fn workers(&self) -> usize;
+    /// Tokens of a pass, of which a worker of a processor would take `tokens`.
+    fn tokens_at_once(&self, tokens: usize) -> usize;
+    /// Rows of logits over `vocab` that exist at one time.
+    fn logits_at_once(&self, vocab: usize) -> usize;
     /// Refuses a model that the operations cannot compute.
     fn accepts(&self, shape: &Shape) -> Result<()>;
     /// The first error since the device was opened. Until it is asked, operations after an error do nothing.
@@ -265,11 +269,11 @@ pub trait Device: Clone + Send + Sync {
         weight: Part<'_, Self::Values>,
         eps: f32,
     );
-    /// Adds the gradient of [`Device::rms_norm`]'s input to `d_x` and that of its weight to `d_weight`.
+    /// Adds the gradient of [`Device::rms_norm`]'s input to `d_x` and that of its weight to `d_weight`, if it is wanted.
     fn rms_norm_backward(
         &self,
         d_x: &mut Self::Values,
-        d_weight: PartMut<'_, Self::Floats>,
+        d_weight: Option<PartMut<'_, Self::Floats>>,
         d_out: &Self::Values,
         x: &Self::Values,
         inverse_rms: &Self::Floats,
@@ -285,11 +289,11 @@ pub trait Device: Clone + Send + Sync {
         heads: NormedHeads,
         eps: f32,
     );
-    /// `d_qkv` becomes the gradient of `raw`; the weight's is added to `d_weight`.
+    /// `d_qkv` becomes the gradient of `raw`; the weight's is added to `d_weight`, if it is wanted.
     fn norm_heads_backward(
         &self,
         d_qkv: &mut Self::Values,
-        d_weight: PartMut<'_, Self::Floats>,
+        d_weight: Option<PartMut<'_, Self::Floats>>,
         raw: &Self::Values,
         inverse_rms: &Self::Floats,
         weight: Part<'_, Self::Values>,

@@ -149,7 +149,8 @@ impl<D: Device> Trainer<D> {
         let targets: usize = rows.iter().map(Pack::target_count).sum();
         let scale = 1.0 / targets.max(1) as f32;
         let (model, weights) = (&self.model, &self.weights);
-        let losses = in_parallel(&mut self.workers, rows, TOKENS_AT_ONCE, |_, worker, packs| {
+        let at_once = self.device.tokens_at_once(TOKENS_AT_ONCE);
+        let losses = in_parallel(&mut self.workers, rows, at_once, |_, worker, packs| {
             let Worker { work, gradient } = worker;
             work.device().clear_floats(gradient);
             let p = Parameters::base(&**weights);
@@ -173,7 +174,8 @@ impl<D: Device> Trainer<D> {
     pub fn evaluate(&mut self, rows: &[Pack]) -> f64 {
         let targets: usize = rows.iter().map(Pack::target_count).sum();
         let (model, weights) = (&self.model, &self.weights);
-        let loss = in_parallel(&mut self.workers, rows, TOKENS_AT_ONCE, |_, worker, packs| {
+        let at_once = self.device.tokens_at_once(TOKENS_AT_ONCE);
+        let loss = in_parallel(&mut self.workers, rows, at_once, |_, worker, packs| {
             packs.iter().map(|pack| model.loss(&Parameters::base(&**weights), &mut worker.work, pack)).sum::<f64>()
         });
         loss / targets as f64

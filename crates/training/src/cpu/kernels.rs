@@ -101,11 +101,11 @@ vectorized! {
         }
     }
 
-    /// Adds the gradient of [`rms_norm`]'s input to `d_x` and that of its weight to `d_weight`.
+    /// Adds the gradient of [`rms_norm`]'s input to `d_x` and that of its weight to `d_weight`, if it is wanted.
     pub fn rms_norm_backward(
-        d_x: &mut [f32], d_weight: &mut [f32], d_out: &[f32], x: &[f32], inverse_rms: &[f32], weight: &[f32],
+        d_x: &mut [f32], d_weight: Option<&mut [f32]>, d_out: &[f32], x: &[f32], inverse_rms: &[f32], weight: &[f32],
     ) {
-        let width = weight.len();
+        let (width, mut d_weight) = (weight.len(), d_weight);
         for (row, &inverse) in inverse_rms.iter().enumerate() {
             let row = row * width..(row + 1) * width;
             let (x, dy, dx) = (&x[row.clone()], &d_out[row.clone()], &mut d_x[row]);
@@ -113,7 +113,11 @@ vectorized! {
             let shrink = dot * inverse * inverse * inverse / width as f32;
             for i in 0..width {
                 dx[i] += dy[i] * weight[i] * inverse - x[i] * shrink;
-                d_weight[i] += dy[i] * x[i] * inverse;
+            }
+            if let Some(d_weight) = d_weight.as_deref_mut() {
+                for i in 0..width {
+                    d_weight[i] += dy[i] * x[i] * inverse;
+                }
             }
         }
     }

@@ -84,6 +84,14 @@ impl Device for Cpu {
         self.threads
     }
 
+    fn tokens_at_once(&self, tokens: usize) -> usize {
+        tokens
+    }
+
+    fn logits_at_once(&self, _: usize) -> usize {
+        256
+    }
+
     fn accepts(&self, _: &Shape) -> Result<()> {
         Ok(())
     }
@@ -175,13 +183,13 @@ impl Device for Cpu {
     fn rms_norm_backward(
         &self,
         d_x: &mut [f32],
-        d_weight: PartMut<'_, [f32]>,
+        d_weight: Option<PartMut<'_, [f32]>>,
         d_out: &[f32],
         x: &[f32],
         inverse_rms: &[f32],
         weight: Part<'_, [f32]>,
     ) {
-        kernels::rms_norm_backward(d_x, d_weight.slice(), d_out, x, inverse_rms, weight.slice());
+        kernels::rms_norm_backward(d_x, d_weight.map(PartMut::slice), d_out, x, inverse_rms, weight.slice());
     }
 
     fn norm_heads(
@@ -205,13 +213,13 @@ impl Device for Cpu {
     fn norm_heads_backward(
         &self,
         d_qkv: &mut [f32],
-        d_weight: PartMut<'_, [f32]>,
+        d_weight: Option<PartMut<'_, [f32]>>,
         raw: &[f32],
         inverse_rms: &[f32],
         weight: Part<'_, [f32]>,
         heads: NormedHeads,
     ) {
-        let (weight, d_weight) = (weight.slice(), d_weight.slice());
+        let (weight, mut d_weight) = (weight.slice(), d_weight.map(PartMut::slice));
         let columns = heads.column..heads.column + heads.heads * weight.len();
         let mut d_raw = vec![0.0; columns.len()];
         let rows = d_qkv.chunks_exact_mut(heads.stride).zip(raw.chunks_exact(heads.stride));
@@ -219,7 +227,7 @@ impl Device for Cpu {
             d_raw.fill(0.0);
             let inverse = &inverse[heads.inverse_column..][..heads.heads];
             let (d_out, raw) = (&d_row[columns.clone()], &raw[columns.clone()]);
-            kernels::rms_norm_backward(&mut d_raw, d_weight, d_out, raw, inverse, weight);
+            kernels::rms_norm_backward(&mut d_raw, d_weight.as_deref_mut(), d_out, raw, inverse, weight);
             d_row[columns.clone()].copy_from_slice(&d_raw);
         }
     }

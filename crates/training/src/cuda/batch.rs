@@ -6,8 +6,8 @@ use crate::model::Segment;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Queries or keys of a block, WARPS in attention.cu.
-pub(super) const WARPS: usize = 4;
+/// Queries or keys of a block, TILE in attention.cu.
+pub(super) const TILE: usize = 64;
 
 /// [`Batch`], and what the kernels look up.
 #[derive(Default)]
@@ -56,17 +56,17 @@ impl DeviceBatch {
 /// Neighbouring queries of a segment: QueryTile in attention.cu.
 fn query_tiles(segments: &[Segment]) -> Vec<[u32; 6]> {
     let tile = |segment: &Segment, first: usize| {
-        let (start, count) = (segment.tokens.start, WARPS.min(segment.tokens.end - first));
+        let (start, count) = (segment.tokens.start, TILE.min(segment.tokens.end - first));
         [first, count, start, start, segment.prefix.start, segment.prefix.len()].map(|n| n as u32)
     };
-    let firsts = |segment: &Segment| segment.tokens.clone().step_by(WARPS);
+    let firsts = |segment: &Segment| segment.tokens.clone().step_by(TILE);
     segments.iter().flat_map(|segment| firsts(segment).map(move |first| tile(segment, first))).collect()
 }
 
 /// The tiles of `count` queries that follow `past` kept keys and have joined them.
 pub(super) fn kept_tiles(past: usize, count: usize) -> Vec<[u32; 6]> {
-    let tile = |first: usize| [first, WARPS.min(count - first), 0, past, 0, past].map(|n| n as u32);
-    (0..count).step_by(WARPS).map(tile).collect()
+    let tile = |first: usize| [first, TILE.min(count - first), 0, past, 0, past].map(|n| n as u32);
+    (0..count).step_by(TILE).map(tile).collect()
 }
 
 /// Neighbouring keys of a segment, and which queries see them: KeyTile and Span in attention.cu.
@@ -85,8 +85,8 @@ fn key_tiles(segments: &[Segment]) -> (Vec<[u32; 4]>, Vec<[u32; 5]>) {
         let count = spans.len() - first_span;
         tiles.extend(
             keys.clone()
-                .step_by(WARPS)
-                .map(|first| [first, WARPS.min(keys.end - first), first_span, count].map(|n| n as u32)),
+                .step_by(TILE)
+                .map(|first| [first, TILE.min(keys.end - first), first_span, count].map(|n| n as u32)),
         );
     }
     (tiles, spans)

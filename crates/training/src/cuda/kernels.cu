@@ -1,55 +1,28 @@
-// The operations of a pass. Compiled when a run starts, for one type of values: BF16 says which. Nothing is included, so
-// that no toolkit is needed; the tests compile these files as C++ behind a header that emulates CUDA.
+// The operations of a pass but for products and attention; follows numbers.cu.
 //
-// No sum depends on the order in which threads run (there are no atomics): a step gives the same bits again.
+// "Of rows" means a block for each row, whose threads take chunks of it.
 
-#ifdef __CUDACC__
-#define DEVICE __device__ __forceinline__
-#define KERNEL extern "C" __global__
-#define DYNAMIC_SHARED(name) extern __shared__ float name[]
-#endif
-typedef decltype(sizeof(0)) usize;
+#define EACH_CHUNK(c, width) for (unsigned c = threadIdx.x * CHUNK; c < width; c += blockDim.x * CHUNK)
 
-#ifdef BF16
-struct storage {
-  unsigned short bits;
-};
-DEVICE float load(const storage *p, usize i) { return __uint_as_float((unsigned)p[i].bits << 16); }
-DEVICE void store(storage *p, usize i, float x) {
-  unsigned bits = __float_as_uint(x);
-  // To the nearest, ties to even; what is no number stays none.
-  bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
-  p[i].bits = is_nan ? 0x7fff : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-}
-#else
-typedef float storage;
-DEVICE float load(const storage *p, usize i) { return p[i]; }
-DEVICE void store(storage *p, usize i, float x) { p[i] = x; }
-#endif
-
-#define LANES 32
-#define ALL 0xffffffffu
-// Below every score, and still a number.
-#define LOWEST -3.0e38f
-
-DEVICE float warp_sum(float x) {
-  for (int o = LANES / 2; o > 0; o /= 2) x += __shfl_xor_sync(ALL, x, o);
-  return x;
-}
-DEVICE float warp_max(float x) {
-  for (int o = LANES / 2; o > 0; o /= 2) x = fmaxf(x, __shfl_xor_sync(ALL, x, o));
-  return x;
-}
-DEVICE usize thread_index() { return (usize)blockIdx.x * blockDim.x + threadIdx.x; }
-DEVICE usize thread_count() { return (usize)gridDim.x * blockDim.x; }
 DEVICE float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
 
 KERNEL void add(storage *sum, const storage *x, usize n) {
-  for (usize i = thread_index(); i < n; i += thread_count()) store(sum, i, load(sum, i) + load(x, i));
+  for (usize i = thread_index() * CHUNK; i < n; i += thread_count() * CHUNK) {
+    unsigned count = n - i < CHUNK ? n - i : CHUNK;
+    Chunk s = load_chunk(sum + i, count), a = load_chunk(x + i, count);
+    for (unsigned j = 0; j < CHUNK; j++) s.x[j] += a.x[j];
+    store_chunk(sum + i, count, s);
+  }
 }
 
-KERNEL void add_bias(storage *x, const storage *bias, usize n, unsigned width) {
-  for (usize i = thread_index(); i < n; i += thread_count()) store(x, i, load(x, i) + load(bias, i % width));
+// Of rows.
+KERNEL void add_bias(storage *x, const storage *bias, unsigned width) {
+  storage *row = x + (usize)blockIdx.x * width;
+  EACH_CHUNK(c, width) {
+    Chunk s = load_chunk(row + c, width - c), b = load_chunk(bias + c, width - c);
+    for (unsigned j = 0; j < CHUNK; j++) s.x[j] += b.x[j];
+    store_chunk(row + c, width - c, s);
+  }
 }
 
 DEVICE unsigned hash(unsigned x) {
@@ -60,54 +33,65 @@ DEVICE unsigned hash(unsigned x) {
 
 // out = x where the place's hash reaches the threshold; added to out where `is_backward`.
 KERNEL void drop_out(storage *out, const storage *x, usize n, unsigned seed, unsigned threshold, float scale, unsigned is_backward) {
-  for (usize i = thread_index(); i < n; i += thread_count()) {
-    float kept = hash((unsigned)i ^ seed) >= threshold ? load(x, i) * scale : 0.f;
-    store(out, i, is_backward ? load(out, i) + kept : kept);
+  for (usize i = thread_index() * CHUNK; i < n; i += thread_count() * CHUNK) {
+    unsigned count = n - i < CHUNK ? n - i : CHUNK;
+    Chunk kept = load_chunk(x + i, count), sum = {};
+    if (is_backward) sum = load_chunk(out + i, count);
+    for (unsigned j = 0; j < CHUNK; j++)
+      if (hash((unsigned)(i + j) ^ seed) >= threshold) sum.x[j] += kept.x[j] * scale;
+    store_chunk(out + i, count, sum);
   }
 }
 
-// gate_up is [rows, 2 * width].
-KERNEL void swiglu(storage *out, const storage *gate_up, usize n, unsigned width) {
-  for (usize i = thread_index(); i < n; i += thread_count()) {
-    usize gate = i / width * 2 * width + i % width;
-    float g = load(gate_up, gate);
-    store(out, i, g * sigmoid(g) * load(gate_up, gate + width));
+// Of rows; gate_up is [rows, 2 * width].
+KERNEL void swiglu(storage *out, const storage *gate_up, unsigned width) {
+  const storage *gates = gate_up + (usize)blockIdx.x * 2 * width, *ups = gates + width;
+  EACH_CHUNK(c, width) {
+    Chunk g = load_chunk(gates + c, width - c), u = load_chunk(ups + c, width - c);
+    for (unsigned j = 0; j < CHUNK; j++) g.x[j] *= sigmoid(g.x[j]) * u.x[j];
+    store_chunk(out + (usize)blockIdx.x * width + c, width - c, g);
   }
 }
 
-KERNEL void swiglu_backward(storage *gate_up, const storage *d_out, usize n, unsigned width) {
-  for (usize i = thread_index(); i < n; i += thread_count()) {
-    usize gate = i / width * 2 * width + i % width;
-    float g = load(gate_up, gate), u = load(gate_up, gate + width), d = load(d_out, i), s = sigmoid(g);
-    store(gate_up, gate, d * u * s * (1.f + g * (1.f - s)));
-    store(gate_up, gate + width, d * g * s);
+// Of rows.
+KERNEL void swiglu_backward(storage *gate_up, const storage *d_out, unsigned width) {
+  storage *gates = gate_up + (usize)blockIdx.x * 2 * width, *ups = gates + width;
+  EACH_CHUNK(c, width) {
+    Chunk g = load_chunk(gates + c, width - c), u = load_chunk(ups + c, width - c);
+    Chunk d = load_chunk(d_out + (usize)blockIdx.x * width + c, width - c);
+    for (unsigned j = 0; j < CHUNK; j++) {
+      float gate = g.x[j], s = sigmoid(gate);
+      g.x[j] = d.x[j] * u.x[j] * s * (1.f + gate * (1.f - s));
+      u.x[j] = d.x[j] * gate * s;
+    }
+    store_chunk(gates + c, width - c, g);
+    store_chunk(ups + c, width - c, u);
   }
 }
 
-// Pairs of the first 2 * half numbers of the first `heads` heads of each row; cos and sin are [rows, half].
-KERNEL void rotate(storage *qkv, const float *cos, const float *sin, usize n, unsigned half, unsigned heads, unsigned width,
+// Of rows: pairs of the first 2 * half numbers of the first `heads` heads; cos and sin are [rows, half].
+KERNEL void rotate(storage *qkv, const float *cos, const float *sin, unsigned half, unsigned heads, unsigned width,
                    unsigned stride, unsigned is_neighbours, float direction) {
-  for (usize i = thread_index(); i < n; i += thread_count()) {
-    usize pair = i % half, head = i / half % heads, row = i / half / heads;
-    usize start = row * stride + head * width;
-    usize a = start + (is_neighbours ? 2 * pair : pair), b = is_neighbours ? a + 1 : a + half;
-    float x = load(qkv, a), y = load(qkv, b), c = cos[row * half + pair], s = sin[row * half + pair] * direction;
-    store(qkv, a, x * c - y * s);
-    store(qkv, b, y * c + x * s);
+  storage *row = qkv + (usize)blockIdx.x * stride;
+  cos += (usize)blockIdx.x * half, sin += (usize)blockIdx.x * half;
+  for (unsigned i = threadIdx.x; i < heads * half; i += blockDim.x) {
+    unsigned pair = i % half, start = i / half * width;
+    unsigned a = start + (is_neighbours ? 2 * pair : pair), b = is_neighbours ? a + 1 : a + half;
+    float x = load(row, a), y = load(row, b), c = cos[pair], s = sin[pair] * direction;
+    store(row, a, x * c - y * s);
+    store(row, b, y * c + x * s);
   }
 }
 
-// Row i of out is row places[i] of x, or the other way round where `is_scatter`.
-KERNEL void gather(storage *out, const storage *x, const unsigned *places, usize n, unsigned width, unsigned is_scatter) {
-  for (usize i = thread_index(); i < n; i += thread_count()) {
-    usize far = (usize)places[i / width] * width + i % width;
-    store(out, is_scatter ? far : i, load(x, is_scatter ? i : far));
-  }
+// Of rows: row i of out is row places[i] of x, or the other way round where `is_scatter`.
+KERNEL void gather(storage *out, const storage *x, const unsigned *places, unsigned width, unsigned is_scatter) {
+  usize near = (usize)blockIdx.x * width, far = (usize)places[blockIdx.x] * width;
+  EACH_CHUNK(c, width) copy_chunk(out + (is_scatter ? far : near) + c, x + (is_scatter ? near : far) + c, width - c);
 }
 
-// n numbers: rows of `width`, which lie `stride` apart in x.
-KERNEL void copy_columns(storage *out, const storage *x, usize n, unsigned width, unsigned stride) {
-  for (usize i = thread_index(); i < n; i += thread_count()) store(out, i, load(x, i / width * stride + i % width));
+// Of rows of `width`, which lie `stride` apart in x.
+KERNEL void copy_columns(storage *out, const storage *x, unsigned width, unsigned stride) {
+  EACH_CHUNK(c, width) copy_chunk(out + (usize)blockIdx.x * width + c, x + (usize)blockIdx.x * stride + c, width - c);
 }
 
 // The block's token is tokens[block]; places[starts[block] .. starts[block + 1]] are the rows of d_out where it stands.
@@ -116,6 +100,7 @@ KERNEL void embed_backward(float *d_embedding, const storage *d_out, const unsig
   float *row = d_embedding + (usize)tokens[blockIdx.x] * width;
   for (unsigned c = threadIdx.x; c < width; c += blockDim.x) {
     float sum = 0.f;
+#pragma unroll 8
     for (unsigned i = starts[blockIdx.x]; i < starts[blockIdx.x + 1]; i++) sum += load(d_out, (usize)places[i] * width + c);
     row[c] += sum;
   }
@@ -125,72 +110,108 @@ KERNEL void embed_backward(float *d_embedding, const storage *d_out, const unsig
 struct NormedRows {
   unsigned heads, width, stride, column, inverse_stride, inverse_column;
 };
-DEVICE usize normed_row(NormedRows at, usize row) {
-  return row / at.heads * at.stride + at.column + row % at.heads * at.width;
+DEVICE usize normed_row(NormedRows at, unsigned row) {
+  return (usize)(row / at.heads) * at.stride + at.column + row % at.heads * at.width;
 }
-DEVICE usize inverse_place(NormedRows at, usize row) {
-  return row / at.heads * at.inverse_stride + at.inverse_column + row % at.heads;
+DEVICE usize inverse_place(NormedRows at, unsigned row) {
+  return (usize)(row / at.heads) * at.inverse_stride + at.inverse_column + row % at.heads;
 }
+#define EACH_LANE_CHUNK(c, width) for (unsigned c = threadIdx.x % LANES * CHUNK; c < width; c += LANES * CHUNK)
 
 // One warp a row.
-KERNEL void rms_norm(storage *out, float *inverse_rms, const storage *x, const storage *weight, usize rows, NormedRows at, float eps) {
-  usize row = thread_index() / LANES;
-  unsigned lane = threadIdx.x % LANES;
+KERNEL void rms_norm(storage *out, float *inverse_rms, const storage *x, const storage *weight, unsigned rows, NormedRows at, float eps) {
+  unsigned row = thread_index() / LANES;
   if (row >= rows) return;
   usize start = normed_row(at, row);
   float squares = 0.f;
-  for (unsigned c = lane; c < at.width; c += LANES) squares += load(x, start + c) * load(x, start + c);
+  EACH_LANE_CHUNK(c, at.width) {
+    Chunk a = load_chunk(x + start + c, at.width - c);
+    for (unsigned j = 0; j < CHUNK; j++) squares += a.x[j] * a.x[j];
+  }
   float inverse = 1.f / sqrtf(warp_sum(squares) / at.width + eps);
-  if (lane == 0) inverse_rms[inverse_place(at, row)] = inverse;
-  for (unsigned c = lane; c < at.width; c += LANES) store(out, start + c, load(x, start + c) * inverse * load(weight, c));
+  if (threadIdx.x % LANES == 0) inverse_rms[inverse_place(at, row)] = inverse;
+  EACH_LANE_CHUNK(c, at.width) {
+    Chunk a = load_chunk(x + start + c, at.width - c), w = load_chunk(weight + c, at.width - c);
+    for (unsigned j = 0; j < CHUNK; j++) a.x[j] *= inverse * w.x[j];
+    store_chunk(out + start + c, at.width - c, a);
+  }
 }
 
 // One warp a row. d_x may be d_out where `is_added` is 0.
 KERNEL void rms_norm_backward(storage *d_x, const storage *d_out, const storage *x, const float *inverse_rms, const storage *weight,
-                              usize rows, NormedRows at, unsigned is_added) {
-  usize row = thread_index() / LANES;
-  unsigned lane = threadIdx.x % LANES;
+                              unsigned rows, NormedRows at, unsigned is_added) {
+  unsigned row = thread_index() / LANES;
   if (row >= rows) return;
   usize start = normed_row(at, row);
   float inverse = inverse_rms[inverse_place(at, row)], dot = 0.f;
-  for (unsigned c = lane; c < at.width; c += LANES) dot += load(x, start + c) * load(d_out, start + c) * load(weight, c);
+  EACH_LANE_CHUNK(c, at.width) {
+    Chunk a = load_chunk(x + start + c, at.width - c), d = load_chunk(d_out + start + c, at.width - c);
+    Chunk w = load_chunk(weight + c, at.width - c);
+    for (unsigned j = 0; j < CHUNK; j++) dot += a.x[j] * d.x[j] * w.x[j];
+  }
   float shrink = warp_sum(dot) * inverse * inverse * inverse / at.width;
-  for (unsigned c = lane; c < at.width; c += LANES) {
-    float d = load(d_out, start + c) * load(weight, c) * inverse - load(x, start + c) * shrink;
-    store(d_x, start + c, is_added ? load(d_x, start + c) + d : d);
+  EACH_LANE_CHUNK(c, at.width) {
+    Chunk a = load_chunk(x + start + c, at.width - c), d = load_chunk(d_out + start + c, at.width - c);
+    Chunk w = load_chunk(weight + c, at.width - c), sum = {};
+    if (is_added) sum = load_chunk(d_x + start + c, at.width - c);
+    for (unsigned j = 0; j < CHUNK; j++) sum.x[j] += d.x[j] * w.x[j] * inverse - a.x[j] * shrink;
+    store_chunk(d_x + start + c, at.width - c, sum);
   }
 }
 
-// A block sums 32 columns: the thread of a warp is the column, the warps share the rows.
+// A block sums COLUMN_ROWS rows of a chunk of columns for each lane; its warps share the rows. One row of sums for each
+// row of blocks.
 #define COLUMN_WARPS 8
-DEVICE void add_column_sum(float *sums, unsigned column, unsigned width, float sum) {
-  __shared__ float shared[COLUMN_WARPS][LANES];
-  unsigned lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
-  shared[warp][lane] = sum;
+#define COLUMN_ROWS 64
+DEVICE void store_column_sums(float *sums, unsigned width, Chunk sum) {
+  __shared__ float shared[COLUMN_WARPS][LANES * CHUNK];
+  unsigned lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, first = blockIdx.x * LANES * CHUNK;
+  for (unsigned j = 0; j < CHUNK; j++) shared[warp][j * LANES + lane] = sum.x[j];
   __syncthreads();
-  if (warp > 0 || column >= width) return;
-  for (unsigned w = 1; w < COLUMN_WARPS; w++) sum += shared[w][lane];
-  sums[column] += sum;
+  for (unsigned i = threadIdx.x; i < LANES * CHUNK; i += blockDim.x) {
+    float all = 0.f;
+    for (unsigned w = 0; w < COLUMN_WARPS; w++) all += shared[w][i];
+    unsigned column = first + i % LANES * CHUNK + i / LANES;
+    if (column < width) sums[(usize)blockIdx.y * width + column] = all;
+  }
 }
+#define EACH_COLUMN_ROW(row, rows) \
+  for (unsigned row = blockIdx.y * COLUMN_ROWS + threadIdx.x / LANES; \
+       row < rows && row < (blockIdx.y + 1) * COLUMN_ROWS; row += COLUMN_WARPS)
 
-KERNEL void rms_norm_weight_backward(float *d_weight, const storage *d_out, const storage *x, const float *inverse_rms, usize rows,
+KERNEL void rms_norm_weight_backward(float *sums, const storage *d_out, const storage *x, const float *inverse_rms, unsigned rows,
                                      NormedRows at) {
-  unsigned column = blockIdx.x * LANES + threadIdx.x % LANES;
-  float sum = 0.f;
+  unsigned column = (blockIdx.x * LANES + threadIdx.x % LANES) * CHUNK;
+  Chunk sum = {};
   if (column < at.width)
-    for (usize row = threadIdx.x / LANES; row < rows; row += COLUMN_WARPS) {
-      usize i = normed_row(at, row) + column;
-      sum += load(d_out, i) * load(x, i) * inverse_rms[inverse_place(at, row)];
+    EACH_COLUMN_ROW(row, rows) {
+      const usize i = normed_row(at, row) + column;
+      Chunk d = load_chunk(d_out + i, at.width - column), a = load_chunk(x + i, at.width - column);
+      float inverse = inverse_rms[inverse_place(at, row)];
+      for (unsigned j = 0; j < CHUNK; j++) sum.x[j] += d.x[j] * a.x[j] * inverse;
     }
-  add_column_sum(d_weight, column, at.width, sum);
+  store_column_sums(sums, at.width, sum);
 }
 
-KERNEL void add_bias_backward(float *d_bias, const storage *d_out, usize rows, unsigned width) {
-  unsigned column = blockIdx.x * LANES + threadIdx.x % LANES;
-  float sum = 0.f;
+KERNEL void add_bias_backward(float *sums, const storage *d_out, unsigned rows, unsigned width) {
+  unsigned column = (blockIdx.x * LANES + threadIdx.x % LANES) * CHUNK;
+  Chunk sum = {};
   if (column < width)
-    for (usize row = threadIdx.x / LANES; row < rows; row += COLUMN_WARPS) sum += load(d_out, row * width + column);
-  add_column_sum(d_bias, column, width, sum);
+    EACH_COLUMN_ROW(row, rows) {
+      Chunk d = load_chunk(d_out + (usize)row * width + column, width - column);
+      for (unsigned j = 0; j < CHUNK; j++) sum.x[j] += d.x[j];
+    }
+  store_column_sums(sums, width, sum);
+}
+
+// out += the sum of rows.
+KERNEL void add_rows(float *out, const float *rows, unsigned count, unsigned width) {
+  unsigned column = thread_index();
+  if (column >= width) return;
+  float sum = 0.f;
+#pragma unroll 8
+  for (unsigned row = 0; row < count; row++) sum += rows[(usize)row * width + column];
+  out[column] += sum;
 }
 
 #define BLOCK_WARPS 8
@@ -202,22 +223,34 @@ DEVICE float block_reduce(float x, bool is_max) {
   if (threadIdx.x % LANES == 0) shared[threadIdx.x / LANES] = x;
   __syncthreads();
   float all = shared[0];
-  for (unsigned w = 1; w < BLOCK_WARPS; w++) all = is_max ? fmaxf(all, shared[w]) : all + shared[w];
+  for (unsigned w = 1; w < blockDim.x / LANES; w++) all = is_max ? fmaxf(all, shared[w]) : all + shared[w];
   return all;
 }
 
-// One block a row; the logits become `scale` times the loss's gradient.
+// Of rows; the logits become `scale` times the loss's gradient.
 KERNEL void cross_entropy(storage *logits, float *losses, const unsigned *targets, unsigned vocab, float scale) {
   storage *row = logits + (usize)blockIdx.x * vocab;
   unsigned target = targets[blockIdx.x];
   float max = LOWEST, sum = 0.f, at_target = load(row, target);
-  for (unsigned c = threadIdx.x; c < vocab; c += blockDim.x) max = fmaxf(max, load(row, c));
+  EACH_CHUNK(c, vocab) {
+    Chunk x = load_chunk(row + c, vocab - c);
+    for (unsigned j = 0; j < CHUNK; j++)
+      if (c + j < vocab) max = fmaxf(max, x.x[j]);
+  }
   max = block_reduce(max, true);
-  for (unsigned c = threadIdx.x; c < vocab; c += blockDim.x) sum += expf(load(row, c) - max);
+  EACH_CHUNK(c, vocab) {
+    Chunk x = load_chunk(row + c, vocab - c);
+    for (unsigned j = 0; j < CHUNK; j++)
+      if (c + j < vocab) sum += expf(x.x[j] - max);
+  }
   sum = block_reduce(sum, false);
   if (threadIdx.x == 0) losses[blockIdx.x] = logf(sum) - (at_target - max);
-  for (unsigned c = threadIdx.x; c < vocab; c += blockDim.x)
-    store(row, c, (expf(load(row, c) - max) / sum - (c == target ? 1.f : 0.f)) * scale);
+  float share = scale / sum;
+  EACH_CHUNK(c, vocab) {
+    Chunk x = load_chunk(row + c, vocab - c);
+    for (unsigned j = 0; j < CHUNK; j++) x.x[j] = expf(x.x[j] - max) * share - (c + j == target ? scale : 0.f);
+    store_chunk(row + c, vocab - c, x);
+  }
 }
 
 // One sum for each block.

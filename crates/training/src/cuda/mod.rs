@@ -15,28 +15,41 @@ use driver::{Argument, Driver, Launch, Product};
 use memory::Guarded;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The kernels. `BF16` is defined where values are bf16.
-pub const KERNELS: &str = concat!(include_str!("kernels.cu"), include_str!("attention.cu"));
+pub const KERNELS: &str = concat!(
+    include_str!("numbers.cu"),
+    include_str!("kernels.cu"),
+    include_str!("tiles.cu"),
+    include_str!("attention.cu")
+);
 
 /// Threads of a block of most kernels.
 const BLOCK: u32 = 256;
 const WARP: u32 = 32;
 /// Most blocks of a kernel whose threads take more than one element.
 const MOST_BLOCKS: usize = 4096;
-/// Widest head, 32 times NUMBERS in attention.cu.
-const WIDEST_HEAD: usize = 256;
+/// Widest head that attention.cu is instantiated for.
+const WIDEST_HEAD: usize = 128;
+/// Tokens of a pass, if nothing else is said: enough to keep a large GPU busy.
+pub const TOKENS_AT_ONCE: usize = 8192;
+/// Most numbers of the logits that exist at one time.
+const LOGITS_AT_ONCE: usize = 1 << 26;
 
 /// A GPU with values of type `T`. Clones are the same GPU.
 pub struct Cuda<T> {
     owner: Arc<Guarded>,
+    /// What a kernel leaves for the next one.
+    scratch: Arc<Mutex<DeviceVec<f32>>>,
+    tokens_at_once: usize,
     values: PhantomData<T>,
 }
 
 impl<T> Clone for Cuda<T> {
     fn clone(&self) -> Cuda<T> {
-        Cuda { owner: self.owner.clone(), values: PhantomData }
+        let Cuda { owner, scratch, tokens_at_once, values } = self;
+        Cuda { owner: owner.clone(), scratch: scratch.clone(), tokens_at_once: *tokens_at_once, values: *values }
     }
 }
 
@@ -70,7 +83,13 @@ impl<T> Default for Kept<T> {
 impl<T: Storage> Cuda<T> {
     /// The GPU of `driver`, which runs [`KERNELS`] for values of type `T`.
     pub fn new(driver: Box<dyn Driver>) -> Cuda<T> {
-        Cuda { owner: Guarded::new(driver), values: PhantomData }
+        let owner = Guarded::new(driver);
+        Cuda { owner, scratch: Arc::default(), tokens_at_once: TOKENS_AT_ONCE, values: PhantomData }
+    }
+
+    /// The same GPU with passes of about `tokens`: fewer need less memory, more keep a larger GPU busy.
+    pub fn with_tokens_at_once(self, tokens: usize) -> Cuda<T> {
+        Cuda { tokens_at_once: tokens, ..self }
     }
 
     fn launch(&self, kernel: &'static str, grid: [usize; 2], shared: usize, block: u32, arguments: &[Argument]) {
@@ -86,6 +105,15 @@ impl<T: Storage> Cuda<T> {
         let blocks = elements.div_ceil(BLOCK as usize).min(MOST_BLOCKS);
         self.launch(kernel, [blocks, 1], 0, BLOCK, arguments);
     }
+
+    /// A block for each of `rows`, with a thread for each chunk of `width` numbers, or for several.
+    fn rows(&self, kernel: &'static str, rows: usize, width: usize, arguments: &[Argument]) {
+        let threads = (width.div_ceil(Self::CHUNK) as u32).next_multiple_of(WARP).min(BLOCK);
+        self.launch(kernel, [rows, 1], 0, threads, arguments);
+    }
+
+    /// Numbers of a chunk, CHUNK in numbers.cu.
+    const CHUNK: usize = 16 / size_of::<T>();
 
     /// A block for each of `blocks`.
     fn blocks(&self, kernel: &'static str, blocks: usize, arguments: &[Argument]) {

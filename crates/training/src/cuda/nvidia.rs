@@ -11,6 +11,9 @@ use std::ffi::{CString, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::Mutex;
 
+/// Bytes of shared memory that a block gets without being asked for more.
+const SHARED_UNASKED: u32 = 48 << 10;
+
 /// The first GPU, its default stream and the compiled kernels.
 pub struct Nvidia {
     name: String,
@@ -59,7 +62,11 @@ impl Nvidia {
             // SAFETY: the device exists.
             unsafe { cuda::device::get_attribute(device, attribute) }.map_err(failed("no compute capability"))
         };
-        let ptx = compile(values, attribute(MAJOR)?, attribute(MINOR)?)?;
+        let (major, minor) = (attribute(MAJOR)?, attribute(MINOR)?);
+        if values == Element::Bf16 && major < 8 {
+            return Err(format!("{name} has compute capability {major}.{minor}, bf16 needs 8.0: take --precision f32"));
+        }
+        let ptx = compile(values, major, minor)?;
         // SAFETY: the image ends with a zero, as nvrtcGetPTX gives it.
         let module = unsafe { cuda::module::load_data(ptx.as_ptr().cast()) }
             .map_err(failed("the driver refuses the kernels; is it older than the toolkit?"))?;
@@ -72,7 +79,7 @@ impl Nvidia {
         unsafe { cuda::ctx::set_current(self.context) }.map_err(failed("no context"))
     }
 
-    fn function(&self, kernel: &'static str) -> Outcome<cuda_sys::CUfunction> {
+    fn function(&self, kernel: &'static str, shared: u32) -> Outcome<cuda_sys::CUfunction> {
         let mut functions = self.functions.lock().map_err(|error| error.to_string())?;
         if let Some(&function) = functions.get(kernel) {
             return Ok(function);
@@ -80,6 +87,12 @@ impl Nvidia {
         let name = CString::new(kernel).map_err(|error| error.to_string())?;
         // SAFETY: the module stays loaded.
         let function = unsafe { cuda::module::get_function(self.module, name) }.map_err(failed(kernel))?;
+        if shared > SHARED_UNASKED {
+            let most = cuda_sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            // SAFETY: the function was just found.
+            unsafe { cuda::function::set_function_attribute(function, most, shared as c_int) }
+                .map_err(failed(kernel))?;
+        }
         functions.insert(kernel, function);
         Ok(function)
     }
@@ -161,7 +174,7 @@ impl Driver for Nvidia {
 
     fn launch(&self, launch: Launch<'_>) -> Outcome {
         self.enter()?;
-        let function = self.function(launch.kernel)?;
+        let function = self.function(launch.kernel, launch.shared)?;
         let mut parameters: Vec<*mut c_void> =
             launch.arguments.iter().map(|argument| argument.pointer().cast_mut().cast()).collect();
         let (grid, block) = ((launch.grid[0], launch.grid[1], 1), (launch.block, 1, 1));

@@ -3,11 +3,11 @@
 use super::batch::{DeviceBatch, kept_tiles};
 use super::driver::Element;
 use super::launches::{
-    ATTENTION_BLOCK, arguments, attention_memory, factor, heads, inner, keys_and_values, normed_heads, normed_rows,
-    target,
+    ATTEND_BACKWARD_KEYS, ATTEND_BACKWARD_QUERIES, arguments, factor, heads, inner, keys_and_values, normed_heads,
+    normed_rows, target,
 };
 use super::memory::{DeviceSlice, DeviceVec, Storage};
-use super::{Cuda, Kept, MOST_BLOCKS, Trained, WARP, WIDEST_HEAD};
+use super::{Cuda, Kept, LOGITS_AT_ONCE, MOST_BLOCKS, Trained, WIDEST_HEAD};
 use crate::cpu::kernels::{AdamwRates, DropMask};
 use crate::device::{
     Attended, Batch, Device, Length, Matrix, MatrixMut, NormedHeads, Part, PartMut, PlacedMatrix, Write,
@@ -35,6 +35,14 @@ impl<T: Storage> Device for Cuda<T> {
 
     fn workers(&self) -> usize {
         1
+    }
+
+    fn tokens_at_once(&self, _: usize) -> usize {
+        self.tokens_at_once
+    }
+
+    fn logits_at_once(&self, vocab: usize) -> usize {
+        (LOGITS_AT_ONCE / vocab).clamp(1, self.tokens_at_once)
     }
 
     fn accepts(&self, shape: &Shape) -> Result<()> {
@@ -118,7 +126,7 @@ impl<T: Storage> Device for Cuda<T> {
     }
 
     fn add(&self, sum: &mut DeviceSlice<T>, x: &DeviceSlice<T>) {
-        self.each("add", x.length(), arguments![sum.at(0), x.at(0), x.length()]);
+        self.each("add", x.length().div_ceil(Self::CHUNK), arguments![sum.at(0), x.at(0), x.length()]);
     }
 
     fn copy(&self, to: &mut DeviceSlice<T>, from: &DeviceSlice<T>) {
@@ -138,15 +146,17 @@ impl<T: Storage> Device for Cuda<T> {
     }
 
     fn add_bias(&self, x: &mut DeviceSlice<T>, bias: Part<'_, DeviceSlice<T>>) {
-        let (n, width) = (x.length(), bias.range.len());
-        self.each("add_bias", n, arguments![x.at(0), bias.buffer.at(bias.range.start), n, width as u32]);
+        let width = bias.range.len();
+        let arguments = arguments![x.at(0), bias.buffer.at(bias.range.start), width as u32];
+        self.rows("add_bias", x.length() / width, width, arguments);
     }
 
     fn add_bias_backward(&self, d_bias: PartMut<'_, DeviceSlice<f32>>, d_out: &DeviceSlice<T>) {
         let width = d_bias.range.len();
         let rows = d_out.length() / width;
-        let arguments = arguments![d_bias.buffer.at(d_bias.range.start), d_out.at(0), rows, width as u32];
-        self.blocks("add_bias_backward", width.div_ceil(WARP as usize), arguments);
+        self.add_columns("add_bias_backward", &d_bias, rows, |sums| {
+            arguments![sums, d_out.at(0), rows as u32, width as u32].to_vec()
+        });
     }
 
     fn drop_out(&self, out: &mut DeviceSlice<T>, x: &DeviceSlice<T>, mask: DropMask) {
@@ -167,13 +177,14 @@ impl<T: Storage> Device for Cuda<T> {
     ) {
         let (rows, at) = (x.length() / weight.range.len(), normed_rows(weight.range.len()));
         let weight = weight.buffer.at(weight.range.start);
-        self.norm_rows("rms_norm", rows, arguments![out.at(0), inverse_rms.at(0), x.at(0), weight, rows, at, eps]);
+        let arguments = arguments![out.at(0), inverse_rms.at(0), x.at(0), weight, rows as u32, at, eps];
+        self.norm_rows("rms_norm", rows, arguments);
     }
 
     fn rms_norm_backward(
         &self,
         d_x: &mut DeviceSlice<T>,
-        d_weight: PartMut<'_, DeviceSlice<f32>>,
+        d_weight: Option<PartMut<'_, DeviceSlice<f32>>>,
         d_out: &DeviceSlice<T>,
         x: &DeviceSlice<T>,
         inverse_rms: &DeviceSlice<f32>,
@@ -181,7 +192,7 @@ impl<T: Storage> Device for Cuda<T> {
     ) {
         let (rows, at) = (x.length() / weight.range.len(), normed_rows(weight.range.len()));
         let places = [d_x.at(0), d_out.at(0), x.at(0), inverse_rms.at(0)];
-        self.norm_backward(places, &d_weight, &weight, rows, at, true);
+        self.norm_backward(places, d_weight, &weight, rows, at, true);
     }
 
     fn norm_heads(
@@ -195,13 +206,14 @@ impl<T: Storage> Device for Cuda<T> {
     ) {
         let (rows, at) = (raw.length() / heads.stride * heads.heads, normed_heads(heads, weight.range.len()));
         let weight = weight.buffer.at(weight.range.start);
-        self.norm_rows("rms_norm", rows, arguments![qkv.at(0), inverse_rms.at(0), raw.at(0), weight, rows, at, eps]);
+        let arguments = arguments![qkv.at(0), inverse_rms.at(0), raw.at(0), weight, rows as u32, at, eps];
+        self.norm_rows("rms_norm", rows, arguments);
     }
 
     fn norm_heads_backward(
         &self,
         d_qkv: &mut DeviceSlice<T>,
-        d_weight: PartMut<'_, DeviceSlice<f32>>,
+        d_weight: Option<PartMut<'_, DeviceSlice<f32>>>,
         raw: &DeviceSlice<T>,
         inverse_rms: &DeviceSlice<f32>,
         weight: Part<'_, DeviceSlice<T>>,
@@ -209,18 +221,17 @@ impl<T: Storage> Device for Cuda<T> {
     ) {
         let (rows, at) = (raw.length() / heads.stride * heads.heads, normed_heads(heads, weight.range.len()));
         let places = [d_qkv.at(0), d_qkv.at(0), raw.at(0), inverse_rms.at(0)];
-        self.norm_backward(places, &d_weight, &weight, rows, at, false);
+        self.norm_backward(places, d_weight, &weight, rows, at, false);
     }
 
     fn rotate(&self, qkv: &mut DeviceSlice<T>, batch: &DeviceBatch, shape: &Shape, direction: f32) {
         let heads = shape.num_attention_heads + shape.num_key_value_heads;
-        let n = heads * batch.cos.length();
         let [half, heads, width, stride] =
             [shape.rotary.width / 2, heads, shape.head_dim, shape.qkv_size()].map(|n| n as u32);
         let is_neighbours = u32::from(shape.rotary.layout == RotaryLayout::Neighbours);
         let (cos, sin) = (batch.cos.at(0), batch.sin.at(0));
-        let arguments = arguments![qkv.at(0), cos, sin, n, half, heads, width, stride, is_neighbours, direction];
-        self.each("rotate", n, arguments);
+        let arguments = arguments![qkv.at(0), cos, sin, half, heads, width, stride, is_neighbours, direction];
+        self.rows("rotate", qkv.length() / shape.qkv_size(), shape.qkv_size(), arguments);
     }
 
     fn attend(
@@ -248,7 +259,6 @@ impl<T: Storage> Device for Cuda<T> {
         let Attended { qkv, log_sums, attended } = forward;
         self.resize_floats(dots, log_sums.length());
         let heads = heads(shape, shape.qkv_size(), shape.qkv_size());
-        let shared = attention_memory(shape.head_dim, 2);
         let ([keys, values], [d_keys, d_values]) = (keys_and_values(qkv, shape), keys_and_values(d_qkv, shape));
         let (queries, log_sums, d_attended, tiles) =
             (qkv.at(0), log_sums.at(0), d_attended.at(0), batch.query_tiles.at(0));
@@ -265,12 +275,12 @@ impl<T: Storage> Device for Cuda<T> {
             heads
         ];
         let grid = [batch.query_tiles.length(), shape.num_attention_heads];
-        self.launch("attend_backward_queries", grid, shared, ATTENTION_BLOCK, arguments);
+        self.attention(&ATTEND_BACKWARD_QUERIES, grid, shape.head_dim, arguments);
         let (tiles, spans) = (batch.key_tiles.at(0), batch.spans.at(0));
         let arguments =
             arguments![d_keys, d_values, dots.at(0), d_attended, log_sums, queries, keys, values, tiles, spans, heads];
         let grid = [batch.key_tiles.length(), shape.num_key_value_heads];
-        self.launch("attend_backward_keys", grid, shared, ATTENTION_BLOCK, arguments);
+        self.attention(&ATTEND_BACKWARD_KEYS, grid, shape.head_dim, arguments);
     }
 
     fn attend_kept(&self, attended: &mut DeviceSlice<T>, qkv: &DeviceSlice<T>, kept: &mut Kept<T>, shape: &Shape) {
@@ -288,13 +298,13 @@ impl<T: Storage> Device for Cuda<T> {
     }
 
     fn swiglu(&self, out: &mut DeviceSlice<T>, gate_up: &DeviceSlice<T>, width: usize) {
-        let n = out.length();
-        self.each("swiglu", n, arguments![out.at(0), gate_up.at(0), n, width as u32]);
+        let arguments = arguments![out.at(0), gate_up.at(0), width as u32];
+        self.rows("swiglu", out.length() / width, width, arguments);
     }
 
     fn swiglu_backward(&self, gate_up: &mut DeviceSlice<T>, d_out: &DeviceSlice<T>, width: usize) {
-        let n = d_out.length();
-        self.each("swiglu_backward", n, arguments![gate_up.at(0), d_out.at(0), n, width as u32]);
+        let arguments = arguments![gate_up.at(0), d_out.at(0), width as u32];
+        self.rows("swiglu_backward", d_out.length() / width, width, arguments);
     }
 
     fn embed(&self, out: &mut DeviceSlice<T>, embedding: Part<'_, DeviceSlice<T>>, batch: &DeviceBatch, width: usize) {
@@ -347,14 +357,14 @@ impl<T: Storage> Device for Cuda<T> {
         scale: f32,
     ) {
         let (losses, targets) = (losses.at(rows.start), batch.targets.at(rows.start));
-        self.blocks("cross_entropy", rows.len(), arguments![logits.at(0), losses, targets, vocab as u32, scale]);
+        let arguments = arguments![logits.at(0), losses, targets, vocab as u32, scale];
+        self.rows("cross_entropy", rows.len(), vocab, arguments);
     }
 
     fn reduce(&self, gradients: Vec<&mut DeviceSlice<f32>>) -> f64 {
         let [gradient] = &gradients[..] else { unreachable!("a GPU is one worker") };
         let n = gradient.length();
-        let mut sums = DeviceVec::default();
-        self.resize_floats(&mut sums, n.div_ceil(1024).min(MOST_BLOCKS));
+        let sums = self.scratch(n.div_ceil(1024).min(MOST_BLOCKS));
         self.blocks("sum_of_squares", sums.length(), arguments![sums.at(0), gradient.at(0), n]);
         self.read_floats(&sums).iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt()
     }

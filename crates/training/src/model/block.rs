@@ -101,7 +101,6 @@ impl Model {
             attention,
             d_added,
             lora,
-            unused,
             ..
         } = work;
         let block = &mut blocks[state];
@@ -110,7 +109,7 @@ impl Model {
             true => &*d_residual,
             false => {
                 d.clear(d_added);
-                let d_norm = gradient.of(&at.mlp_post_norm, unused);
+                let d_norm = gradient.of(&at.mlp_post_norm);
                 let (x, inverse) = (&block.mlp_added, &block.mlp_post_inverse_rms);
                 d.rms_norm_backward(d_added, d_norm, d_residual, x, inverse, p.weight(&at.mlp_post_norm));
                 &*d_added
@@ -121,7 +120,7 @@ impl Model {
         d.swiglu_backward(&mut block.gate_up, d_activated, inner);
         let linear = self.linear(layer, Site::GateUp);
         linear.backward(d, p, gradient, Some(d_normed), &block.gate_up, &block.mlp_normed, lora);
-        let d_norm = gradient.of(&at.mlp_norm, unused);
+        let d_norm = gradient.of(&at.mlp_norm);
         let (x, inverse) = (&block.middle, &block.mlp_inverse_rms);
         d.rms_norm_backward(d_residual, d_norm, d_normed, x, inverse, p.weight(&at.mlp_norm));
 
@@ -129,7 +128,7 @@ impl Model {
             true => &*d_residual,
             false => {
                 d.clear(d_added);
-                let d_norm = gradient.of(&at.attention_post_norm, unused);
+                let d_norm = gradient.of(&at.attention_post_norm);
                 let (x, inverse) = (&block.attention_added, &block.attention_post_inverse_rms);
                 d.rms_norm_backward(d_added, d_norm, d_residual, x, inverse, p.weight(&at.attention_post_norm));
                 &*d_added
@@ -140,11 +139,11 @@ impl Model {
         let forward = Attended { qkv: &*block.qkv, log_sums: &*block.log_sums, attended: &*block.attended };
         d.attend_backward(d_qkv, d_attended, forward, batch, &self.shape, attention);
         d.rotate(d_qkv, batch, &self.shape, -1.0);
-        self.norm_heads_backward(d, p, gradient, block, d_qkv, layer, unused);
+        self.norm_heads_backward(d, p, gradient, block, d_qkv, layer);
         let d_x = (!last).then_some(&mut **d_normed);
         self.linear(layer, Site::Qkv).backward(d, p, gradient, d_x, d_qkv, &block.attention_normed, lora);
         if !last {
-            let d_norm = gradient.of(&at.attention_norm, unused);
+            let d_norm = gradient.of(&at.attention_norm);
             let (x, inverse) = (&residual[layer], &block.attention_inverse_rms);
             d.rms_norm_backward(d_residual, d_norm, d_normed, x, inverse, p.weight(&at.attention_norm));
         }
@@ -178,7 +177,6 @@ impl Model {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one operation's whole backward pass")]
     fn norm_heads_backward<D: Device>(
         &self,
         d: &D,
@@ -187,13 +185,12 @@ impl Model {
         block: &BlockState<D>,
         d_qkv: &mut D::Values,
         layer: usize,
-        unused: &mut D::Floats,
     ) {
         if !self.shape.head_norms {
             return;
         }
         for (heads, norm) in self.normed_heads(layer) {
-            let (d_norm, weight) = (gradient.of(norm, unused), p.weight(norm));
+            let (d_norm, weight) = (gradient.of(norm), p.weight(norm));
             d.norm_heads_backward(d_qkv, d_norm, &block.raw_qkv, &block.head_inverse_rms, weight, heads);
         }
     }

@@ -1,12 +1,11 @@
 use super::linear::{project, project_input_gradient, project_weight_gradient};
 use super::pass::{Gradient, Parameters};
-use super::workspace::HEAD_ROWS;
 use super::{Model, Pack, Workspace};
 use crate::device::{Device, Matrix, PartMut, Write};
 
 impl Model {
     /// The summed loss. With `gradient`, also the head's gradients, and the one before the final norm in
-    /// `work.d_residual`. Only positions with a target reach the head, [`HEAD_ROWS`] at a time.
+    /// `work.d_residual`. Only positions with a target reach the head, some at a time.
     pub(super) fn head_loss<D: Device>(
         &self,
         p: &Parameters<'_, D>,
@@ -19,9 +18,13 @@ impl Model {
         let Workspace { device: d, batch, final_normed, d_normed, logits, losses, picked, d_picked, .. } = work;
         d.clear(d_normed);
         let targets = pack.target_count();
-        for first in (0..targets).step_by(HEAD_ROWS) {
-            let rows = first..(first + HEAD_ROWS).min(targets);
+        let at_once = d.logits_at_once(vocab);
+        for first in (0..targets).step_by(at_once) {
+            let rows = first..(first + at_once).min(targets);
             let count = rows.len();
+            d.resize(logits, count * vocab);
+            d.resize(picked, count * hidden);
+            d.resize(d_picked, count * hidden);
             d.gather(picked, final_normed, batch, rows.clone(), hidden);
             let head = || p.weight(&self.map.head);
             let x = Matrix::new(&**picked, count, hidden);
@@ -40,7 +43,7 @@ impl Model {
             d.clear(&mut work.d_residual);
             d.rms_norm_backward(
                 &mut work.d_residual,
-                gradient.of(&self.map.final_norm, &mut work.unused),
+                gradient.of(&self.map.final_norm),
                 &work.d_normed,
                 &work.residual[self.shape.num_hidden_layers],
                 &work.final_inverse_rms,

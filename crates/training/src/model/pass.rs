@@ -74,11 +74,11 @@ impl<D: Device> Clone for LoraPass<'_, D> {
 impl<D: Device> Copy for LoraPass<'_, D> {}
 
 impl<D: Device> Gradient<'_, D> {
-    /// Where the gradient of a weight goes: `unused` where nobody wants it.
-    pub(crate) fn of<'b>(&'b mut self, range: &Range<usize>, unused: &'b mut D::Floats) -> PartMut<'b, D::Floats> {
+    /// Where the gradient of a weight goes, if anybody wants it.
+    pub(crate) fn of(&mut self, range: &Range<usize>) -> Option<PartMut<'_, D::Floats>> {
         match self {
-            Gradient::Weights(all) => PartMut { buffer: all, range: range.clone() },
-            Gradient::Lora(_) => PartMut { buffer: unused, range: 0..range.len() },
+            Gradient::Weights(all) => Some(PartMut { buffer: all, range: range.clone() }),
+            Gradient::Lora(_) => None,
         }
     }
 }

@@ -3,9 +3,6 @@ use crate::cpu::Cpu;
 use crate::device::Device;
 use checkpoint::Shape;
 
-/// Rows of logits that exist at one time.
-pub(super) const HEAD_ROWS: usize = 256;
-
 /// What one block's backward pass needs from its forward pass; rows are tokens.
 pub(super) struct BlockState<D: Device> {
     pub attention_inverse_rms: D::FloatBuffer,
@@ -57,8 +54,6 @@ pub struct Workspace<D: Device = Cpu> {
     /// Gradient of what a block's half adds, before its norm.
     pub(super) d_added: D::ValueBuffer,
     pub(super) lora: LoraScratch<D>,
-    /// Takes gradients that nobody wants.
-    pub(super) unused: D::FloatBuffer,
 }
 
 impl Default for Workspace {
@@ -98,7 +93,6 @@ impl<D: Device> Workspace<D> {
             d_picked: D::ValueBuffer::default(),
             d_added: D::ValueBuffer::default(),
             lora: LoraScratch::default(),
-            unused: D::FloatBuffer::default(),
         }
     }
 
@@ -138,14 +132,10 @@ impl<D: Device> Workspace<D> {
         if shape.post_norms {
             d.resize(&mut self.d_added, tokens * hidden);
         }
-        d.resize_floats(&mut self.unused, hidden.max(shape.head_dim));
         d.resize(&mut self.d_activated, tokens * inner);
         d.resize(&mut self.d_attended, tokens * query);
         d.resize(&mut self.d_qkv, tokens * qkv);
-        d.resize(&mut self.logits, HEAD_ROWS * shape.vocab_size);
         d.resize_floats(&mut self.losses, tokens);
-        d.resize(&mut self.picked, HEAD_ROWS * hidden);
-        d.resize(&mut self.d_picked, HEAD_ROWS * hidden);
     }
 }
 

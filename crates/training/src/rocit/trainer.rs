@@ -17,7 +17,7 @@ pub struct TrainerOptions {
     pub seed: u64,
     /// Whether activations are computed again in the backward pass.
     pub recompute: bool,
-    /// Tokens that one thread pushes through the model at a time.
+    /// Tokens that one thread pushes through the model at a time; a GPU takes more.
     pub at_once: usize,
     /// Threads that share a step's rows.
     pub threads: usize,
@@ -68,6 +68,7 @@ impl<D: Device> LoraTrainer<D> {
         options: TrainerOptions,
     ) -> LoraTrainer<D> {
         assert_eq!((weights.len(), values.len()), (model.map.len, map.len), "one value for each parameter");
+        let options = TrainerOptions { at_once: device.tokens_at_once(options.at_once), ..options };
         let workers = Worker::all(&device, map.len, options.recompute);
         let [first, second] = [(); 2].map(|()| device.floats(vec![0.0; map.len]));
         let (weights, values) = (device.values(weights), device.trained(values));

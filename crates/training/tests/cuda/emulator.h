@@ -14,10 +14,14 @@
 #define DEVICE static inline
 #define KERNEL extern "C"
 #define __shared__ static __attribute__((section("shared_memory")))
-#define DYNAMIC_SHARED(name) float *name = dynamic_shared
+#define DYNAMIC_SHARED(name) uint4 *name = (uint4 *)dynamic_shared
+
+struct alignas(16) uint4 { unsigned x, y, z, w; };
+struct alignas(16) float4 { float x, y, z, w; };
+struct alignas(8) float2 { float x, y; };
 
 namespace {
-const unsigned MOST_THREADS = 256, WARP = 32, STACK = 1 << 16, SHARED_FLOATS = 48 * 1024 / 4;
+const unsigned MOST_THREADS = 256, WARP = 32, STACK = 1 << 16, SHARED_FLOATS = 99 * 1024 / 4;
 struct Dimensions { unsigned x, y; };
 Dimensions threadIdx, blockIdx, blockDim, gridDim;
 
@@ -31,8 +35,9 @@ void (*body)(void **);
 void **body_arguments;
 const char *failure;
 
-float dynamic_shared[SHARED_FLOATS];
-float exchanged[2][MOST_THREADS];
+alignas(16) float dynamic_shared[SHARED_FLOATS];
+union Slot { float x; const void *address; unsigned words[6]; };
+Slot exchanged[2][MOST_THREADS];
 unsigned exchanges[MOST_THREADS];
 
 __attribute__((noinline)) void meet(State state) {
@@ -64,15 +69,54 @@ void __syncthreads() {}
 #else
 void __syncthreads() { meet(AT_BLOCK); }
 #endif
-float __shfl_xor_sync(unsigned, float x, int mask) {
-  // Two slots in turn: nobody writes one before all have read it.
-  float *slot = exchanged[exchanges[current]++ % 2];
-  slot[current] = x;
+void __syncwarp() { meet(AT_WARP); }
+// Two slots in turn: nobody writes one before all have read it.
+Slot *exchange(Slot mine) {
+  Slot *slots = exchanged[exchanges[current]++ % 2];
+  slots[current] = mine;
   meet(AT_WARP);
-  return slot[current ^ mask];
+  return slots;
 }
+float __shfl_xor_sync(unsigned, float x, int mask) { return exchange({x})[current ^ mask].x; }
 float __uint_as_float(unsigned bits) { float x; memcpy(&x, &bits, 4); return x; }
 unsigned __float_as_uint(float x) { unsigned bits; memcpy(&bits, &x, 4); return bits; }
+unsigned round_up_half(float x) {
+  unsigned bits = __float_as_uint(x);
+  return x != x ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+unsigned round_pair(float low, float high) { return round_up_half(high) << 16 | round_up_half(low); }
+
+// The tensor cores' instructions on 16-bit numbers, ldmatrix and mma.m16n8k16 of the PTX ISA.
+unsigned short number_at(const void *row, unsigned i) { return ((const unsigned short *)row)[i]; }
+template <class Row> void load_matrices_by(unsigned (&out)[4], const Row *row, bool is_transposed) {
+  if ((uintptr_t)row % 16) failure = "a row of a matrix that does not begin at 16 bytes";
+  Slot mine; mine.address = row;
+  const Slot *rows = exchange(mine);
+  unsigned first = current / WARP * WARP, lane = current % WARP;
+  for (unsigned m = 0; m < 4; m++) {
+    const Slot *matrix = rows + first + 8 * m;
+    unsigned pair = lane % 4 * 2, other = lane / 4;
+    out[m] = is_transposed ? number_at(matrix[pair].address, other) | number_at(matrix[pair + 1].address, other) << 16
+                           : number_at(matrix[other].address, pair) | number_at(matrix[other].address, pair + 1) << 16;
+  }
+}
+template <class Row> void load_matrices(unsigned (&out)[4], const Row *row) { load_matrices_by(out, row, false); }
+template <class Row> void load_matrices_transposed(unsigned (&out)[4], const Row *row) { load_matrices_by(out, row, true); }
+void multiply_matrices(float (&sum)[4], const unsigned (&a)[4], unsigned b_low, unsigned b_high) {
+  Slot mine;
+  for (unsigned i = 0; i < 4; i++) mine.words[i] = a[i];
+  mine.words[4] = b_low, mine.words[5] = b_high;
+  const Slot *lanes = exchange(mine) + current / WARP * WARP;
+  unsigned lane = current % WARP;
+  auto number = [&](unsigned owner, unsigned word, unsigned k) {
+    return __uint_as_float(k % 2 ? lanes[owner].words[word] & 0xffff0000u : lanes[owner].words[word] << 16);
+  };
+  for (unsigned i = 0; i < 4; i++) {
+    unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    for (unsigned k = 0; k < 16; k++)
+      sum[i] += number(row % 8 * 4 + k % 8 / 2, row / 8 + k / 8 * 2, k) * number(column * 4 + k % 8 / 2, 4 + k / 8, k);
+  }
+}
 }
 
 extern "C" char __start_shared_memory[], __stop_shared_memory[];

@@ -38,6 +38,10 @@ EXPORT int cuModuleGetFunction(void **function, void *given, const char *name) {
     if (!strcmp(entries[i].name, name)) { *function = (void *)entries[i].name; return 0; }
   return refuse(name);
 }
+EXPORT int cuFuncSetAttribute(void *function, int attribute, int value) {
+  const int most_dynamic_shared = 8;
+  return function && attribute == most_dynamic_shared && value > 48 << 10 ? 0 : refuse("function attribute");
+}
 EXPORT int cuMemAlloc_v2(unsigned long long *pointer, size_t bytes) {
   if (current_context != &context || !bytes) return refuse("allocation");
   *pointer = (unsigned long long)aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -65,7 +69,7 @@ EXPORT int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz,
 
 EXPORT int nvrtcCreateProgram(void **made, const char *source, const char *, int headers, const char *const *, const char *const *) {
   *made = &program;
-  return strstr(source, "KERNEL void attend(") && !headers ? 0 : refuse("source", NVRTC_REFUSED);
+  return strstr(source, "KERNEL void attend_64(") && !headers ? 0 : refuse("source", NVRTC_REFUSED);
 }
 EXPORT int nvrtcCompileProgram(void *, int count, const char *const *options) {
   bool has_arch = false, has_bf16 = false;

@@ -1,4 +1,5 @@
-//! The passes and steps of the GPU's device on an emulated GPU against those of the processor.
+//! The passes and steps of the GPU's device against those of the processor: on an emulated GPU, or on NVIDIA's first one
+//! where TEST_GPU is set.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use training::cpu::Cpu;
 use training::cuda::driver::Element;
-use training::cuda::{Cuda, Storage};
+use training::cuda::{Cuda, Nvidia, Storage};
 use training::device::Device;
 use training::lora::LoraMap;
 use training::model::pass::{Gradient, LoraPass, Parameters};
@@ -25,9 +26,14 @@ use training::rocit::{LoraTrainer, TrainerOptions};
 const RULE: UpdateRule =
     UpdateRule { optimizer: Optimizer::Adamw, betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1, clip: 0.5 };
 
-fn emulated<T: Storage>() -> Cuda<T> {
-    let build = Build { values: T::ELEMENT, barriers: true };
-    Cuda::new(Box::new(Emulator::new(build)))
+/// Tokens of an adapter's pass.
+const AT_ONCE: usize = 64;
+
+fn gpu<T: Storage>() -> Cuda<T> {
+    match std::env::var_os("TEST_GPU") {
+        Some(_) => Cuda::new(Box::new(Nvidia::open(T::ELEMENT).unwrap())),
+        None => Cuda::new(Box::new(Emulator::new(Build { values: T::ELEMENT, barriers: true }))),
+    }
 }
 
 /// The tiny model with every switch of every family; heads that share keys, are wider than a warp, or are not.
@@ -37,7 +43,8 @@ fn shapes() -> Vec<Shape> {
     let wide = Rotary { width: 40, ..plain.rotary.clone() };
     vec![
         Shape { tie_word_embeddings: true, ..plain.clone() },
-        Shape { head_dim: 40, num_attention_heads: 2, num_key_value_heads: 1, rotary: wide, ..plain.clone() },
+        Shape { head_dim: 40, num_attention_heads: 2, num_key_value_heads: 1, rotary: wide.clone(), ..plain.clone() },
+        Shape { head_dim: 72, num_attention_heads: 2, num_key_value_heads: 1, rotary: wide, ..plain.clone() },
         Shape { family: Family::Qwen2, qkv_bias: true, ..plain.clone() },
         Shape { family: Family::Qwen3, head_norms: true, output_bias: true, ..plain.clone() },
         Shape { family: Family::ChatGlm, qkv_bias: true, rotary: halved.clone(), ..plain.clone() },
@@ -96,7 +103,7 @@ fn lora<D: Device>(
 fn check_gradients<T: Storage>(loss_tolerance: f64, tolerance: f64) {
     for shape in shapes() {
         let (model, weights) = model_of(shape);
-        let (pack, device) = (packs(), emulated::<T>());
+        let (pack, device) = (packs(), gpu::<T>());
         let name = format!("{:?}, heads of {}", model.shape.family, model.shape.head_dim);
         let (expected_loss, expected) = full(&Cpu::default(), &model, &weights, &pack);
         let (loss, found) = full(&device, &model, &weights, &pack);
@@ -149,7 +156,7 @@ fn steps<D: Device>(device: &D) -> (Vec<f64>, Vec<f32>, Vec<f32>) {
     let mut losses: Vec<f64> = (0..3).map(|_| trainer.train(&rows, RULE, 1e-2).loss).collect();
     losses.push(trainer.evaluate(&rows));
     let (map, values) = adapter(&model);
-    let options = TrainerOptions { dropout: 0.1, seed: 1, recompute: false, at_once: 64, threads: 1 };
+    let options = TrainerOptions { dropout: 0.1, seed: 1, recompute: false, at_once: AT_ONCE, threads: 1 };
     let mut adapted = LoraTrainer::on(device.clone(), model, weights, map, values, options);
     losses.extend((0..3).map(|_| adapted.train(&rows, RULE, 1e-2).unwrap().loss));
     losses.push(adapted.evaluate(&rows));
@@ -161,7 +168,8 @@ fn steps<D: Device>(device: &D) -> (Vec<f64>, Vec<f32>, Vec<f32>) {
 
 fn check_steps<T: Storage>(tolerance: f64) {
     let (expected_losses, expected_weights, expected_values) = steps(&Cpu::default());
-    let device = emulated::<T>();
+    // Dropout depends on what is in a pass.
+    let device = gpu::<T>().with_tokens_at_once(AT_ONCE);
     let found = steps(&device);
     for (loss, expected) in found.0.iter().zip(&expected_losses) {
         assert!((loss / expected - 1.0).abs() < tolerance, "{:?} {expected_losses:?}", found.0);
@@ -187,7 +195,7 @@ fn steps_in_bf16_are_the_processors_but_for_rounding() {
 fn kept_keys_and_values_give_the_processors_answer() {
     for shape in shapes() {
         let (model, weights) = model_of(shape);
-        let device = emulated::<f32>();
+        let device = gpu::<f32>();
         let prompt: Vec<u32> = (0..41).map(|i| i * 7 % 50).collect();
         let expected =
             model.answer(&Parameters::<Cpu>::base(&weights), &mut Workspace::default(), &prompt, 12, |_| false);
@@ -200,7 +208,7 @@ fn kept_keys_and_values_give_the_processors_answer() {
 
 #[test]
 fn heads_wider_than_the_kernels_know_are_refused() {
-    let shape = Shape { head_dim: 264, ..tiny_config(false).shape() };
-    let error = emulated::<f32>().accepts(&shape).unwrap_err().to_string();
-    assert!(error.contains("head_dim is 264") && error.contains("--device cuda"), "{error}");
+    let shape = Shape { head_dim: 136, ..tiny_config(false).shape() };
+    let error = gpu::<f32>().accepts(&shape).unwrap_err().to_string();
+    assert!(error.contains("head_dim is 136") && error.contains("--device cuda"), "{error}");
 }

@@ -1,0 +1,134 @@
+// Products of matrices in shared memory, 16 rows for a warp; follows numbers.cu. bf16 goes through the tensor cores,
+// whose layout of numbers over lanes (PTX ISA, mma.m16n8k16) f32 shares.
+
+// Rows are padded by 16 bytes so that those that lanes read together lie in different banks.
+#define PAD CHUNK
+// Rows of a warp.
+#define WARP_ROWS 16
+
+// WARP_ROWS rows of N numbers: numbers[j][i] of a lane are at row lane / 4 + i / 2 * 8, column 8 * j + lane % 4 * 2 + i % 2.
+template <unsigned N> struct Tile {
+  float numbers[N / 8][4];
+};
+DEVICE unsigned tile_row(unsigned i) { return threadIdx.x % LANES / 4 + i / 2 * 8; }
+DEVICE unsigned tile_column(unsigned j, unsigned i) { return 8 * j + threadIdx.x % 4 * 2 + i % 2; }
+
+// Over the four lanes that share a row.
+DEVICE float row_sum(float x) {
+  x += __shfl_xor_sync(ALL, x, 1);
+  return x + __shfl_xor_sync(ALL, x, 2);
+}
+DEVICE float row_max(float x) {
+  x = fmaxf(x, __shfl_xor_sync(ALL, x, 1));
+  return fmaxf(x, __shfl_xor_sync(ALL, x, 2));
+}
+
+// Only the warp that wrote them may read them, after this.
+template <unsigned N> DEVICE void store_tile(storage *to, unsigned stride, const Tile<N> &tile) {
+#pragma unroll
+  for (unsigned j = 0; j < N / 8; j++)
+#pragma unroll
+    for (unsigned i = 0; i < 4; i += 2)
+      store_pair(to + tile_row(i) * stride + tile_column(j, i), tile.numbers[j][i], tile.numbers[j][i + 1]);
+  __syncwarp();
+}
+
+#ifdef BF16
+#ifdef __CUDACC__
+// Four matrices of 8 x 8, of which lane 8 * m + r gives the address of row r of matrix m.
+DEVICE void load_matrices(unsigned (&out)[4], const storage *row) {
+  unsigned address = (unsigned)__cvta_generic_to_shared(row);
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"(address) : "memory");
+}
+DEVICE void load_matrices_transposed(unsigned (&out)[4], const storage *row) {
+  unsigned address = (unsigned)__cvta_generic_to_shared(row);
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"(address) : "memory");
+}
+DEVICE void multiply_matrices(float (&sum)[4], const unsigned (&a)[4], unsigned b_low, unsigned b_high) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b_low), "r"(b_high));
+}
+#endif
+
+// sum += a * b^T: a is [16, inner], b is [N, inner], both 0 from there to the next multiple of 16.
+template <unsigned N, unsigned INNER, unsigned A_STRIDE, unsigned B_STRIDE>
+DEVICE void multiply_by_rows(Tile<N> &sum, const storage *a, const storage *b, unsigned inner) {
+  unsigned lane = threadIdx.x % LANES;
+  a += lane % 16 * A_STRIDE + lane / 16 * 8;
+  b += (lane / 16 * 8 + lane % 8) * B_STRIDE + lane / 8 % 2 * 8;
+#pragma unroll
+  for (unsigned k = 0; k < INNER; k += 16) {
+    if (k >= inner) break;
+    unsigned rows[4], columns[4];
+    load_matrices(rows, a + k);
+#pragma unroll
+    for (unsigned j = 0; j < N / 8; j += 2) {
+      load_matrices(columns, b + 8 * j * B_STRIDE + k);
+      multiply_matrices(sum.numbers[j], rows, columns[0], columns[1]);
+      multiply_matrices(sum.numbers[j + 1], rows, columns[2], columns[3]);
+    }
+  }
+}
+
+// sum += a * b: a is [16, INNER], b is [INNER, columns], of which the first N matter.
+template <unsigned N, unsigned INNER, unsigned A_STRIDE, unsigned B_STRIDE>
+DEVICE void multiply(Tile<N> &sum, const storage *a, const storage *b, unsigned columns) {
+  unsigned lane = threadIdx.x % LANES;
+  a += lane % 16 * A_STRIDE + lane / 16 * 8;
+  b += lane % 16 * B_STRIDE + lane / 16 * 8;
+#pragma unroll
+  for (unsigned k = 0; k < INNER; k += 16) {
+    unsigned rows[4], numbers[4];
+    load_matrices(rows, a + k);
+#pragma unroll
+    for (unsigned j = 0; j < N / 8; j += 2) {
+      if (8 * j >= columns) break;
+      load_matrices_transposed(numbers, b + k * B_STRIDE + 8 * j);
+      multiply_matrices(sum.numbers[j], rows, numbers[0], numbers[1]);
+      multiply_matrices(sum.numbers[j + 1], rows, numbers[2], numbers[3]);
+    }
+  }
+}
+#else
+DEVICE float dot(float4 a, float4 b, float sum) { return sum + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w; }
+
+// sum += a * b^T: a is [16, inner], b is [N, inner], both 0 from there to the next multiple of 16.
+template <unsigned N, unsigned INNER, unsigned A_STRIDE, unsigned B_STRIDE>
+DEVICE void multiply_by_rows(Tile<N> &sum, const storage *a, const storage *b, unsigned inner) {
+  a += tile_row(0) * A_STRIDE;
+  b += tile_column(0, 0) * B_STRIDE;
+  for (unsigned k = 0; k < inner; k += 4) {
+    float4 upper = *(const float4 *)(a + k), lower = *(const float4 *)(a + 8 * A_STRIDE + k);
+#pragma unroll
+    for (unsigned j = 0; j < N / 8; j++) {
+      const storage *column = b + 8 * j * B_STRIDE + k;
+      float4 left = *(const float4 *)column, right = *(const float4 *)(column + B_STRIDE);
+      float(&s)[4] = sum.numbers[j];
+      s[0] = dot(upper, left, s[0]), s[1] = dot(upper, right, s[1]);
+      s[2] = dot(lower, left, s[2]), s[3] = dot(lower, right, s[3]);
+    }
+  }
+}
+
+// sum += a * b: a is [16, INNER], b is [INNER, columns], of which the first N matter.
+template <unsigned N, unsigned INNER, unsigned A_STRIDE, unsigned B_STRIDE>
+DEVICE void multiply(Tile<N> &sum, const storage *a, const storage *b, unsigned columns) {
+  a += tile_row(0) * A_STRIDE;
+  b += tile_column(0, 0);
+#pragma unroll 4
+  for (unsigned k = 0; k < INNER; k++) {
+    float upper = a[k], lower = a[8 * A_STRIDE + k];
+#pragma unroll
+    for (unsigned j = 0; j < N / 8; j++) {
+      if (8 * j >= columns) break;
+      float2 pair = *(const float2 *)(b + k * B_STRIDE + 8 * j);
+      float(&s)[4] = sum.numbers[j];
+      s[0] += upper * pair.x, s[1] += upper * pair.y;
+      s[2] += lower * pair.x, s[3] += lower * pair.y;
+    }
+  }
+}
+#endif
