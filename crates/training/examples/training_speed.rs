@@ -76,14 +76,17 @@ fn main() -> anyhow::Result<()> {
     } else if word("cuda") {
         return gpu::run::<half::bf16>(settings, word("profile"));
     }
-    let speed = speed(Cpu::new(threads), settings)?;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("");
-    eprintln!("{speed:.0} tokens/s, {peak}");
+    let memory = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("").to_string()
+    };
+    let report = speed(Cpu::new(threads), settings, memory)?;
+    eprintln!("{report}");
     Ok(())
 }
 
-fn speed<D: Device>(device: D, settings: Settings) -> Result<f64> {
+/// Tokens per second, and what `memory` says at the end.
+fn speed<D: Device>(device: D, settings: Settings, memory: impl Fn() -> String) -> Result<String> {
     let Settings { shape, length, rows, threads, steps, scratch, recompute } = settings;
     let batch: Vec<Pack> = (0..rows)
         .map(|row| {
@@ -93,14 +96,16 @@ fn speed<D: Device>(device: D, settings: Settings) -> Result<f64> {
             pack
         })
         .collect();
+    let report = |seconds: f64| format!("{:.0} tokens/s, {}", (steps * rows * length) as f64 / seconds, memory());
     let model = Model::new(shape);
-    let weights = model.map.initialize(0.02, 1);
-    let seconds = if scratch {
+    let weights = random_weights(&model);
+    if scratch {
         let mut trainer = Trainer::on(device, model, weights);
-        seconds(steps, || {
+        let seconds = seconds(steps, || {
             let report = trainer.train(&batch, RULE, 1e-3);
             trainer.check().map(|()| report)
-        })?
+        })?;
+        Ok(report(seconds))
     } else {
         let config = AdapterConfig {
             r: 16,
@@ -119,9 +124,19 @@ fn speed<D: Device>(device: D, settings: Settings) -> Result<f64> {
             threads,
         };
         let mut trainer = LoraTrainer::on(device, model, weights, map, values, options);
-        seconds(steps, || trainer.train(&batch, RULE, 1e-3))?
+        let seconds = seconds(steps, || trainer.train(&batch, RULE, 1e-3))?;
+        Ok(report(seconds))
+    }
+}
+
+/// Small numbers for matrices, ones for norms.
+fn random_weights(model: &Model) -> Vec<f32> {
+    let mut state = 1u32;
+    let number = |index| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        if index < model.map.decay_len { (state >> 8) as f32 / (1 << 24) as f32 * 0.07 - 0.035 } else { 1.0 }
     };
-    Ok((steps * rows * length) as f64 / seconds)
+    (0..model.map.len).map(number).collect()
 }
 
 /// The time of `steps` steps after two first ones.
@@ -153,8 +168,8 @@ mod gpu {
             false => Box::new(driver),
         };
         let steps = settings.steps + 2;
-        let speed = speed(Cuda::<T>::new(driver), settings)?;
-        eprintln!("{speed:.0} tokens/s, {}", cuda_memory());
+        let report = speed(Cuda::<T>::new(driver), settings, cuda_memory)?;
+        eprintln!("{report}");
         let times = times.lock().map_err(|error| anyhow::anyhow!("{error}"))?;
         let mut times: Vec<_> = times.iter().collect();
         times.sort_by_key(|(_, (time, _))| std::cmp::Reverse(*time));

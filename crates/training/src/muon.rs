@@ -5,11 +5,11 @@ use crate::cpu::matmul::{Matrix, MatrixMut, matmul};
 use crate::device::Write;
 
 /// Decay of the momentum.
-const MOMENTUM: f32 = 0.95;
+pub(crate) const MOMENTUM: f32 = 0.95;
 /// Newton-Schulz iterations, and the coefficients of their odd polynomial. They push all singular values to about
 /// 1, which suffices; they do not converge.
-const ITERATIONS: usize = 5;
-const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
+pub(crate) const ITERATIONS: usize = 5;
+pub(crate) const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
 /// Root mean square of AdamW's usual updates, which the updates are scaled to (Liu et al., 2025), so that one
 /// learning rate serves both optimizers.
 const UPDATE_RMS: f32 = 0.2;
@@ -37,10 +37,15 @@ pub fn update(
             rows,
         )
     };
-    let step = lr * UPDATE_RMS * (rows.max(columns) as f32).sqrt();
+    let step = step([rows, columns], lr);
     for (w, d) in weights.iter_mut().zip(&direction) {
         *w = *w - lr * decay * *w - step * d;
     }
+}
+
+/// How far a matrix of this shape goes along its direction.
+pub(crate) fn step([rows, columns]: [usize; 2], lr: f32) -> f32 {
+    lr * UPDATE_RMS * (rows.max(columns) as f32).sqrt()
 }
 
 /// An approximation of `U V^T` for `x = U S V^T`; `rows <= columns`.

@@ -39,15 +39,25 @@ pub struct Placement {
     /// gradients and the trained weights are f32
     #[arg(long, value_enum)]
     pub precision: Option<Precision>,
+    /// Tokens that a GPU reads at a time: fewer need less of its memory [default: 8192]
+    #[arg(long, value_name = "TOKENS")]
+    pub tokens_at_once: Option<usize>,
 }
 
 /// What a run computes on.
 pub enum Place {
     /// The processor.
     Cpu,
-    /// A GPU and the type of its values.
+    /// A GPU.
     #[cfg(feature = "cuda")]
-    Cuda(Box<dyn crate::cuda::driver::Driver>, Precision),
+    Cuda {
+        /// What runs the kernels.
+        driver: Box<dyn crate::cuda::driver::Driver>,
+        /// The type of its values.
+        precision: Precision,
+        /// Tokens of a pass.
+        tokens_at_once: usize,
+    },
 }
 
 /// What is done on whatever device.
@@ -65,6 +75,7 @@ impl Placement {
             DeviceChoice::Cpu if self.precision == Some(Precision::Bf16) => {
                 Err(Error::Argument("--precision bf16 needs --device cuda: the processor computes in f32".into()))
             }
+            _ if self.tokens_at_once == Some(0) => Err(Error::Argument("--tokens-at-once must be at least 1".into())),
             DeviceChoice::Cpu => Ok(Place::Cpu),
             DeviceChoice::Cuda => self.open_cuda(),
             DeviceChoice::Auto => self.open_cuda().or_else(|reason| {
@@ -81,7 +92,9 @@ impl Placement {
             Precision::F32 => crate::cuda::driver::Element::F32,
             Precision::Bf16 => crate::cuda::driver::Element::Bf16,
         };
-        Ok(Place::Cuda(Box::new(crate::cuda::Nvidia::open(values)?), precision))
+        let driver = Box::new(crate::cuda::Nvidia::open(values)?);
+        let tokens_at_once = self.tokens_at_once.unwrap_or(crate::cuda::TOKENS_AT_ONCE);
+        Ok(Place::Cuda { driver, precision, tokens_at_once })
     }
 
     #[cfg(not(feature = "cuda"))]
@@ -99,7 +112,7 @@ impl Place {
         let (device, precision) = match self {
             Place::Cpu => (DeviceChoice::Cpu, Precision::F32),
             #[cfg(feature = "cuda")]
-            Place::Cuda(_, precision) => (DeviceChoice::Cuda, *precision),
+            Place::Cuda { precision, .. } => (DeviceChoice::Cuda, *precision),
         };
         arguments["device"] = json!(device);
         arguments["precision"] = json!(precision);
@@ -110,9 +123,13 @@ impl Place {
         match self {
             Place::Cpu => job.run(Cpu::new(threads)),
             #[cfg(feature = "cuda")]
-            Place::Cuda(driver, Precision::F32) => job.run(crate::cuda::Cuda::<f32>::new(driver)),
+            Place::Cuda { driver, precision: Precision::F32, tokens_at_once } => {
+                job.run(crate::cuda::Cuda::<f32>::new(driver).with_tokens_at_once(tokens_at_once))
+            }
             #[cfg(feature = "cuda")]
-            Place::Cuda(driver, Precision::Bf16) => job.run(crate::cuda::Cuda::<half::bf16>::new(driver)),
+            Place::Cuda { driver, precision: Precision::Bf16, tokens_at_once } => {
+                job.run(crate::cuda::Cuda::<half::bf16>::new(driver).with_tokens_at_once(tokens_at_once))
+            }
         }
     }
 }

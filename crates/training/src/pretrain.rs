@@ -7,7 +7,7 @@ use crate::device::Device;
 use crate::metrics::{Metrics, Progress};
 use crate::model::{Model, Pack};
 use crate::optimizer::{Decay, Optimizer, Schedule, Trainer, UpdateRule};
-use crate::placement::{DeviceChoice, Job, Place, Placement};
+use crate::placement::{Job, Place, Placement};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result, record, state};
 use checkpoint::{Weights, write_json};
@@ -108,17 +108,7 @@ impl PretrainOptions {
         must(self.lr.is_finite() && self.lr > 0.0, "--lr must be above 0")?;
         must((0.0..=1.0).contains(&self.min_lr_ratio), "--min-lr-ratio must lie between 0 and 1")?;
         must((0.0..1.0).contains(&self.held_out), "--held-out must lie between 0 and 1")?;
-        must(self.weight_decay >= 0.0 && self.clip >= 0.0, "--weight-decay and --clip must not be negative")?;
-        let is_refused = self.optimizer == Optimizer::Muon && self.placement.device == DeviceChoice::Cuda;
-        must(!is_refused, "--optimizer muon runs on the processor only: take --device cpu or --optimizer adamw")
-    }
-
-    /// Where to compute; Muon knows only the processor.
-    fn place(&self) -> Result<Place> {
-        match self.optimizer {
-            Optimizer::Adamw => self.placement.open(),
-            Optimizer::Muon => Placement { device: DeviceChoice::Cpu, ..self.placement }.open(),
-        }
+        must(self.weight_decay >= 0.0 && self.clip >= 0.0, "--weight-decay and --clip must not be negative")
     }
 
     fn thread_count(&self) -> usize {
@@ -143,7 +133,7 @@ pub struct RunReport {
 /// Trains, or goes on training, the model in `options.out`.
 pub fn pretrain(options: &PretrainOptions) -> Result<RunReport> {
     options.check()?;
-    let (place, threads) = (options.place()?, options.thread_count());
+    let (place, threads) = (options.placement.open()?, options.thread_count());
     let tokenizer = Tokenizer::load(&options.tokenizer)?;
     let roles = options.roles.as_deref().map(RoleFolder::read).transpose()?.unwrap_or_default();
     let (config, model, weights) = initial_model(options, &tokenizer)?;

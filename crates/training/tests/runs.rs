@@ -13,7 +13,7 @@ use training::Error;
 use training::config::ModelConfig;
 use training::model::{Model, Pack, Parameters, Workspace};
 use training::optimizer::{Optimizer, Trainer, UpdateRule};
-use training::placement::{DeviceChoice, Placement};
+use training::placement::Placement;
 use training::pretrain::{PretrainOptions, pretrain};
 use training::tokenizer::Tokenizer;
 
@@ -30,16 +30,6 @@ fn one_batch_is_learnt_by_heart() {
         let losses: Vec<f64> = (0..400).map(|_| trainer.train(&rows, rule, 1e-2).loss).collect();
         assert!(losses[0] > 3.0 && losses[399] < 0.05, "{:?}: {} to {}", rule.optimizer, losses[0], losses[399]);
     }
-}
-
-#[test]
-fn muon_is_refused_on_a_gpu() {
-    let folder = tempfile::tempdir().unwrap();
-    let placement = Placement { device: DeviceChoice::Cuda, precision: None };
-    let options = PretrainOptions { placement, ..set_up(folder.path()) };
-    let error = pretrain(&options).unwrap_err().to_string();
-    assert!(error.contains("--optimizer muon") && error.contains("--device cpu"), "{error}");
-    assert!(!options.out.exists());
 }
 
 #[test]

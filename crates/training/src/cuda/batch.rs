@@ -3,7 +3,6 @@
 use super::memory::{DeviceVec, Guarded};
 use crate::device::Batch;
 use crate::model::Segment;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Queries or keys of a block, TILE in attention.cu.
@@ -34,17 +33,17 @@ impl DeviceBatch {
         self.rows.fill(owner, &batch.rows);
         self.targets.fill(owner, &batch.targets);
 
-        let mut places: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for (&token, place) in batch.tokens.iter().zip(0..) {
-            places.entry(token).or_default().push(place);
+        let mut places: Vec<(u32, u32)> = batch.tokens.iter().copied().zip(0..).collect();
+        places.sort_unstable();
+        let (mut distinct, mut starts, mut end) = (Vec::new(), vec![0], 0);
+        for same in places.chunk_by(|a, b| a.0 == b.0) {
+            end += same.len() as u32;
+            distinct.push(same[0].0);
+            starts.push(end);
         }
-        let ends = places.values().scan(0, |end, places| {
-            *end += places.len() as u32;
-            Some(*end)
-        });
-        self.starts.fill(owner, &[0].into_iter().chain(ends).collect::<Vec<u32>>());
-        self.distinct.fill(owner, &places.keys().copied().collect::<Vec<u32>>());
-        self.places.fill(owner, &places.into_values().flatten().collect::<Vec<u32>>());
+        self.starts.fill(owner, &starts);
+        self.distinct.fill(owner, &distinct);
+        self.places.fill(owner, &places.into_iter().map(|(_, place)| place).collect::<Vec<u32>>());
 
         self.query_tiles.fill(owner, &query_tiles(&batch.segments));
         let (tiles, spans) = key_tiles(&batch.segments);

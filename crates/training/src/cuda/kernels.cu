@@ -276,3 +276,32 @@ KERNEL void adamw(float *masters, storage *values, float *first, float *second, 
     store(values, i, w);
   }
 }
+
+// momentum moves towards the gradient, and direction is where it would move next.
+KERNEL void muon_momentum(float *direction, float *momentum, const float *gradient, usize n, float decay) {
+  for (usize i = thread_index(); i < n; i += thread_count()) {
+    float m = momentum[i] = decay * momentum[i] + (1.f - decay) * gradient[i];
+    direction[i] = decay * m + (1.f - decay) * gradient[i];
+  }
+}
+
+// sums are those of sum_of_squares.
+KERNEL void divide_by_norm(float *x, const float *sums, unsigned count, usize n) {
+  float sum = 0.f;
+  for (unsigned i = threadIdx.x; i < count; i += blockDim.x) sum += sums[i];
+  float norm = sqrtf(block_reduce(sum, false)) + 1e-30f;
+  for (usize i = thread_index(); i < n; i += thread_count()) x[i] /= norm;
+}
+
+KERNEL void scale(float *out, const float *x, usize n, float by) {
+  for (usize i = thread_index(); i < n; i += thread_count()) out[i] = by * x[i];
+}
+
+// `values` may be `masters`.
+KERNEL void muon_update(float *masters, storage *values, const float *direction, usize n, float shrink, float step) {
+  for (usize i = thread_index(); i < n; i += thread_count()) {
+    float w = masters[i] - shrink * masters[i] - step * direction[i];
+    masters[i] = w;
+    store(values, i, w);
+  }
+}

@@ -5,6 +5,7 @@ mod batch;
 pub mod driver;
 mod launches;
 mod memory;
+mod muon;
 mod nvidia;
 mod operations;
 
@@ -57,6 +58,14 @@ impl<T> Clone for Cuda<T> {
 pub struct Trained<T> {
     values: DeviceVec<T>,
     masters: Option<DeviceVec<f32>>,
+}
+
+impl<T> Trained<T> {
+    /// Where the parameters from `at` on lie, in full precision and as passes read them.
+    fn places(&self, at: usize) -> [u64; 2] {
+        let values = self.values.at(at);
+        [self.masters.as_ref().map_or(values, |masters| masters.at(at)), values]
+    }
 }
 
 impl<T> Deref for Trained<T> {

@@ -136,7 +136,8 @@ impl Driver for Nvidia {
         // SAFETY: the context is current; who gets the address writes before reading.
         unsafe { cuda::malloc_sync(bytes) }.map_err(|error| {
             let free = cuda::mem_get_info().map_or(0, |(free, _)| free);
-            format!("no room for {} MB, {} MB are free: {error:?}", bytes >> 20, free >> 20)
+            let (bytes, free) = (bytes >> 20, free >> 20);
+            format!("no room for {bytes} MB, {free} MB are free; take a smaller --tokens-at-once: {error:?}")
         })
     }
 

@@ -380,20 +380,22 @@ impl<T: Storage> Device for Cuda<T> {
         let AdamwRates { lr, decay, betas, bias, eps, gradient_scale } = rates;
         let rates = [lr / bias[0], lr * decay, betas[0], betas[1], 1.0 / bias[1], eps, gradient_scale];
         let (at, n) = (range.start, range.len());
-        let values = trained.values.at(at);
-        let masters = trained.masters.as_ref().map_or(values, |masters| masters.at(at));
+        let [masters, values] = trained.places(at);
         let arguments = arguments![masters, values, first.at(at), second.at(at), gradient.at(at), n, rates];
         self.each("adamw", n, arguments);
     }
 
     fn muon(
         &self,
-        _: &mut Trained<T>,
-        _: &mut DeviceSlice<f32>,
-        _: &DeviceSlice<f32>,
-        _: &[PlacedMatrix],
-        _: AdamwRates,
+        trained: &mut Trained<T>,
+        momentum: &mut DeviceSlice<f32>,
+        gradient: &DeviceSlice<f32>,
+        matrices: &[PlacedMatrix],
+        rates: AdamwRates,
     ) {
-        unreachable!("refused before a run starts");
+        for matrix in matrices {
+            let weights = trained.places(matrix.range.start);
+            self.muon_matrix(weights, momentum, gradient, matrix, [rates.lr, rates.decay]);
+        }
     }
 }

@@ -187,6 +187,25 @@ fn steps_in_f32_are_the_processors() {
 }
 
 #[test]
+fn muons_steps_are_the_processors() {
+    fn steps<D: Device>(device: &D) -> (Vec<f64>, Vec<f32>) {
+        let (model, weights) = model_of(shapes().remove(0));
+        let rows = [pack(50, 1), pack(50, 2)];
+        let mut trainer = Trainer::on(device.clone(), model, weights);
+        let rule = UpdateRule { optimizer: Optimizer::Muon, ..RULE };
+        let losses = (0..3).map(|_| trainer.train(&rows, rule, 1e-2).loss).collect();
+        trainer.check().unwrap();
+        (losses, device.read_trained(&trainer.weights).into_owned())
+    }
+    let (expected, found) = (steps(&Cpu::default()), steps(&gpu::<f32>()));
+    for (loss, wanted) in found.0.iter().zip(&expected.0) {
+        assert!((loss / wanted - 1.0).abs() < 1e-3, "{:?} {:?}", found.0, expected.0);
+    }
+    let error = relative_error(&found.1, &expected.1);
+    assert!(error < 1e-3, "weights: {error:.1e}");
+}
+
+#[test]
 fn steps_in_bf16_are_the_processors_but_for_rounding() {
     check_steps::<bf16>(0.05);
 }

@@ -49,7 +49,8 @@ fn train(folder: &Path, out: &str, stop_at: u64, place: Place) {
 
 fn gpu(values: Element) -> Place {
     let precision = if values == Element::F32 { Precision::F32 } else { Precision::Bf16 };
-    Place::Cuda(Box::new(Emulator::new(Build { values, barriers: true })), precision)
+    let driver = Box::new(Emulator::new(Build { values, barriers: true }));
+    Place::Cuda { driver, precision, tokens_at_once: 256 }
 }
 
 /// A buffer of the checkpoint.
