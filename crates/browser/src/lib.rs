@@ -75,14 +75,23 @@ impl Browser {
 
     /// Resident memory of the processes that run pages, in bytes.
     pub fn renderer_memory(&self) -> u64 {
+        self.of_renderers("VmRSS:")
+    }
+
+    /// The most that it has been, for each of the processes.
+    pub fn peak_renderer_memory(&self) -> u64 {
+        self.of_renderers("VmHWM:")
+    }
+
+    fn of_renderers(&self, field: &str) -> u64 {
         let is_renderer = |process: &u32| read(format!("/proc/{process}/cmdline")).contains("--type=renderer");
-        let resident = |process: u32| {
+        let bytes = |process: u32| {
             let status = read(format!("/proc/{process}/status"));
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
             line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or_default()
                 << 10
         };
-        self.processes().into_iter().filter(is_renderer).map(resident).sum()
+        self.processes().into_iter().filter(is_renderer).map(bytes).sum()
     }
 
     /// The driver's descendants.

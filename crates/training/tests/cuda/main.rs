@@ -14,7 +14,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use training::cpu::Cpu;
-use training::cuda::driver::Element;
+use training::cuda::driver::{Driver, Element};
 use training::cuda::{Cuda, Nvidia, Storage};
 use training::device::Device;
 use training::lora::LoraMap;
@@ -29,11 +29,15 @@ const RULE: UpdateRule =
 /// Tokens of an adapter's pass.
 const AT_ONCE: usize = 64;
 
-fn gpu<T: Storage>() -> Cuda<T> {
+fn driver(values: Element) -> Box<dyn Driver> {
     match std::env::var_os("TEST_GPU") {
-        Some(_) => Cuda::new(Box::new(Nvidia::open(T::ELEMENT).unwrap())),
-        None => Cuda::new(Box::new(Emulator::new(Build { values: T::ELEMENT, barriers: true }))),
+        Some(_) => Box::new(Nvidia::open(values).unwrap()),
+        None => Box::new(Emulator::new(Build { values, barriers: true })),
     }
+}
+
+fn gpu<T: Storage>() -> Cuda<T> {
+    Cuda::new(driver(T::ELEMENT))
 }
 
 /// The tiny model with every switch of every family; heads that share keys, are wider than a warp, or are not.

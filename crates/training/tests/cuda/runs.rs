@@ -1,7 +1,7 @@
 //! Whole runs: stopping and going on, on the same device or on another one.
 
 use crate::common::{model_of, tiny_config};
-use crate::emulator::{Build, Emulator, compile_with};
+use crate::emulator::{Build, compile_with};
 use clap::Parser;
 use safetensors::SafeTensors;
 use std::fs;
@@ -49,8 +49,7 @@ fn train(folder: &Path, out: &str, stop_at: u64, place: Place) {
 
 fn gpu(values: Element) -> Place {
     let precision = if values == Element::F32 { Precision::F32 } else { Precision::Bf16 };
-    let driver = Box::new(Emulator::new(Build { values, barriers: true }));
-    Place::Cuda { driver, precision, tokens_at_once: 256 }
+    Place::Cuda { driver: crate::driver(values), precision, tokens_at_once: 256 }
 }
 
 /// A buffer of the checkpoint.

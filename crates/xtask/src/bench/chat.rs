@@ -49,7 +49,7 @@ impl Engine for Native {
         let wrote = ask(&self.program, &task.model.path, task.decode_prompt, task.decode, self.threads)?;
         // The first token of a reply falls out of the prompt.
         let decode = Reading::end(&mark, wrote.tokens.saturating_sub(1), wrote.decode_ms)?;
-        Ok(Sample { prefill, decode, load_ms: Some(read.load_ms), about: String::new() })
+        Ok(Sample { prefill, decode, load_ms: Some(read.load_ms), memory: None, about: String::new() })
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Sample {
     pub decode: Reading,
     /// Loading the model, where it can be told.
     pub load_ms: Option<f64>,
+    /// Bytes that the page took at its peak beyond an empty one.
+    pub memory: Option<u64>,
     /// Version and build, in the engine's own words.
     pub about: String,
 }

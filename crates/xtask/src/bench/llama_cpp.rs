@@ -65,6 +65,6 @@ impl Engine for LlamaBench {
         let wrote = self.bench(&task.model.path, [0, task.decode, task.prompt])?;
         let decode = Reading::end(&mark, wrote.n_gen, wrote.avg_ns / 1e6)?;
         let about = format!("build {} ({})", read.build_number, read.build_commit);
-        Ok(Sample { prefill, decode, load_ms: None, about })
+        Ok(Sample { prefill, decode, load_ms: None, memory: None, about })
     }
 }

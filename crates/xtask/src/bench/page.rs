@@ -50,6 +50,7 @@ impl Engine for Page {
     fn measure(&self, task: &Task) -> Result<Sample> {
         self.chromium.visit("", async |browser| {
             browser.ready().await?;
+            let empty = browser.renderer_memory();
             let options = json!({ "workers": self.workers, "relaxedSimd": self.relaxed });
             let arguments = vec![json!(model_path(task.at)), options, json!(prompt::warm_up())];
             let loaded = script(browser, LOAD, arguments).await?;
@@ -61,7 +62,8 @@ impl Engine for Page {
             let wrote = self.generate(browser, task.decode_prompt, task.decode).await?;
             let decode = Reading::end(&mark, count(&wrote, "tokens")?.saturating_sub(1), number(&wrote, "decodeMs")?)?;
             let about = wrote["backend"].as_str().unwrap_or_default().to_string();
-            Ok(Sample { prefill, decode, load_ms: Some(number(&loaded, "loadMs")?), about })
+            let memory = Some(browser.peak_renderer_memory().saturating_sub(empty));
+            Ok(Sample { prefill, decode, load_ms: Some(number(&loaded, "loadMs")?), memory, about })
         })
     }
 }

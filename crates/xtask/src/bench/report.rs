@@ -43,6 +43,8 @@ struct Row {
     ms: f64,
     tokens_per_second: f64,
     load_ms: Option<f64>,
+    /// Bytes that the page took at its peak beyond an empty one.
+    memory: Option<u64>,
     others: Option<Others>,
     /// Others left the engine its cores.
     clean: bool,
@@ -128,7 +130,8 @@ impl Report {
             self.render_model(&mut text, model);
         }
         text.push_str("\nMedian (least to most) of the repetitions in which others left the engine its cores; ");
-        text.push_str("with ~, of all of them, because there was none such.\n");
+        text.push_str("with ~, of all of them, because there was none such. ");
+        text.push_str("Memory: of the page at its peak, beyond an empty one, and as a share of the file.\n");
         if !self.absent.is_empty() {
             text.push_str("\nNot in the table:\n\n");
             for word in &self.absent {
@@ -142,8 +145,8 @@ impl Report {
         let rows: Vec<&Row> = self.rows.iter().filter(|row| row.model == model).collect();
         let [prefill, decode] = self.tokens;
         let _ = writeln!(text, "\n## {model}, {:.1} MB\n", rows[0].bytes as f64 / 1e6);
-        let _ = writeln!(text, "| engine | threads | prefill {prefill} | decode {decode} | of llama.cpp |");
-        text.push_str("|---|---|---|---|---|\n");
+        let _ = writeln!(text, "| engine | threads | prefill {prefill} | decode {decode} | of llama.cpp | memory |");
+        text.push_str("|---|---|---|---|---|---|\n");
         for threads in distinct(rows.iter().map(|row| row.threads)) {
             let of = |engine: &str, measure| cell(&rows, engine, threads, measure);
             for engine in distinct(rows.iter().filter(|row| row.threads == threads).map(|row| row.engine.as_str())) {
@@ -151,7 +154,9 @@ impl Report {
                     .map(|measure| (of(engine, measure), of(llama_cpp::NAME, measure)));
                 let ratios = cells.each_ref().map(|(ours, theirs)| ratio(ours.as_ref(), theirs.as_ref()));
                 let [prefill, decode] = cells.map(|(cell, _)| cell.map_or_else(|| "–".to_string(), |cell| cell.show()));
-                let _ = writeln!(text, "| {engine} | {threads} | {prefill} | {decode} | {} |", ratios.join(" / "));
+                let memory = memory(rows.iter().filter(|row| row.engine == engine && row.threads == threads));
+                let ratios = ratios.join(" / ");
+                let _ = writeln!(text, "| {engine} | {threads} | {prefill} | {decode} | {ratios} | {memory} |");
             }
         }
     }
@@ -185,6 +190,7 @@ fn row(
         ms: reading.ms,
         tokens_per_second: reading.rate(),
         load_ms: sample.load_ms,
+        memory: sample.memory,
         others: reading.others,
         clean: reading.others.is_none_or(|others| others.left_alone(engine.threads())),
     }
@@ -208,6 +214,14 @@ fn ratio(ours: Option<&Cell>, theirs: Option<&Cell>) -> String {
         (Some(ours), Some(theirs)) => format!("{:.2}", ours.median / theirs.median),
         _ => "–".to_string(),
     }
+}
+
+/// The most memory that a page took, and as a share of the file.
+fn memory<'a>(rows: impl Iterator<Item = &'a &'a Row>) -> String {
+    let most = rows.filter_map(|row| Some((row.memory?, row.bytes))).max();
+    most.map_or("–".to_string(), |(memory, file)| {
+        format!("{:.0} MB, {:.2}", memory as f64 / 1e6, memory as f64 / file as f64)
+    })
 }
 
 /// Each value once, in the order of its first appearance.

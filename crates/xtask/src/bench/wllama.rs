@@ -62,6 +62,7 @@ impl Engine for Wllama {
         let Package { at, version } = &self.package;
         let context = task.prefill.max(task.prompt + task.decode) + 64;
         self.chromium.visit(&format!("{WLLAMA}?package={at}&version={version}"), async |browser| {
+            let empty = browser.renderer_memory();
             let arguments = vec![json!(model_path(task.at)), json!(self.threads), json!(context)];
             let loaded = script(browser, READY, arguments).await?;
             let used = count(&loaded, "threads")?;
@@ -74,7 +75,8 @@ impl Engine for Wllama {
             let wrote = script(browser, RUN, vec![json!(task.decode_prompt), json!(task.decode)]).await?;
             let decode = Reading::end(&mark, count(&wrote, "tokens")?.saturating_sub(1), number(&wrote, "decodeMs")?)?;
             let about = loaded["about"].as_str().unwrap_or_default().to_string();
-            Ok(Sample { prefill, decode, load_ms: Some(number(&loaded, "loadMs")?), about })
+            let memory = Some(browser.peak_renderer_memory().saturating_sub(empty));
+            Ok(Sample { prefill, decode, load_ms: Some(number(&loaded, "loadMs")?), memory, about })
         })
     }
 }
