@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
-/// The kernels. `BF16` is defined where values are bf16.
+/// The kernels. `BF16` is defined where values are bf16, `TF32` where f32 goes through tensor cores.
 pub const KERNELS: &str = concat!(
     include_str!("numbers.cu"),
     include_str!("kernels.cu"),

@@ -107,8 +107,10 @@ fn compile(values: Element, major: c_int, minor: c_int) -> Outcome<Vec<std::ffi:
     let source = CString::new(KERNELS).map_err(|error| error.to_string())?;
     let program = nvrtc::create_program(&source, None).map_err(failed("NVRTC does not start"))?;
     let mut options = vec![format!("--gpu-architecture=compute_{major}{minor}"), "--std=c++17".to_string()];
-    if values == Element::Bf16 {
-        options.push("-DBF16".to_string());
+    match values {
+        Element::Bf16 => options.push("-DBF16".to_string()),
+        Element::F32 if major >= 8 => options.push("-DTF32".to_string()),
+        Element::F32 => {}
     }
     // SAFETY: the program is destroyed only after its last use.
     unsafe {

@@ -1,5 +1,5 @@
-// Products of matrices in shared memory, 16 rows for a warp; follows numbers.cu. bf16 goes through the tensor cores,
-// whose layout of numbers over lanes (PTX ISA, mma.m16n8k16) f32 shares.
+// Products of matrices in shared memory, 16 rows for a warp; follows numbers.cu. bf16 goes through the tensor cores, and so
+// does f32 where TF32 is defined. All share their layout of numbers over lanes (PTX ISA, mma.m16n8k16 and mma.m16n8k8).
 
 // Rows are padded by 16 bytes so that those that lanes read together lie in different banks.
 #define PAD CHUNK
@@ -89,6 +89,73 @@ DEVICE void multiply(Tile<N> &sum, const storage *a, const storage *b, unsigned 
       load_matrices_transposed(numbers, b + k * B_STRIDE + 8 * j);
       multiply_matrices(sum.numbers[j], rows, numbers[0], numbers[1]);
       multiply_matrices(sum.numbers[j + 1], rows, numbers[2], numbers[3]);
+    }
+  }
+}
+#elif defined(TF32)
+// A number as the sum of two with 10 bits of fraction, which is what the tensor cores take: products of both parts but
+// for the two smaller ones leave an error of about 1e-6.
+struct Parts {
+  unsigned high, low;
+};
+DEVICE Parts split(float x) {
+  const unsigned taken = 0xffffe000u;
+  unsigned high = __float_as_uint(x) & taken;
+  return {high, __float_as_uint(x - __uint_as_float(high)) & taken};
+}
+#ifdef __CUDACC__
+DEVICE void multiply_matrices_of_8(float (&sum)[4], const unsigned (&a)[4], unsigned b_low, unsigned b_high) {
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b_low), "r"(b_high));
+}
+#endif
+struct Rows {
+  unsigned high[4], low[4];
+};
+// 8 columns of the 16 rows at `a`.
+template <unsigned STRIDE> DEVICE Rows load_row_parts(const storage *a) {
+  Rows rows;
+  a += threadIdx.x % LANES / 4 * STRIDE + threadIdx.x % 4;
+#pragma unroll
+  for (unsigned i = 0; i < 4; i++) {
+    Parts parts = split(a[i % 2 * 8 * STRIDE + i / 2 * 4]);
+    rows.high[i] = parts.high, rows.low[i] = parts.low;
+  }
+  return rows;
+}
+DEVICE void multiply_parts(float (&sum)[4], const Rows &a, float b_upper, float b_lower) {
+  Parts upper = split(b_upper), lower = split(b_lower);
+  multiply_matrices_of_8(sum, a.low, upper.high, lower.high);
+  multiply_matrices_of_8(sum, a.high, upper.low, lower.low);
+  multiply_matrices_of_8(sum, a.high, upper.high, lower.high);
+}
+
+// sum += a * b^T: a is [16, inner], b is [N, inner], both 0 from there to the next multiple of 16.
+template <unsigned N, unsigned INNER, unsigned A_STRIDE, unsigned B_STRIDE>
+DEVICE void multiply_by_rows(Tile<N> &sum, const storage *a, const storage *b, unsigned inner) {
+  b += threadIdx.x % LANES / 4 * B_STRIDE + threadIdx.x % 4;
+  for (unsigned k = 0; k < inner; k += 8) {
+    Rows rows = load_row_parts<A_STRIDE>(a + k);
+#pragma unroll
+    for (unsigned j = 0; j < N / 8; j++) {
+      const storage *column = b + 8 * j * B_STRIDE + k;
+      multiply_parts(sum.numbers[j], rows, column[0], column[4]);
+    }
+  }
+}
+
+// sum += a * b: a is [16, INNER], b is [INNER, columns], of which the first N matter.
+template <unsigned N, unsigned INNER, unsigned A_STRIDE, unsigned B_STRIDE>
+DEVICE void multiply(Tile<N> &sum, const storage *a, const storage *b, unsigned columns) {
+  b += threadIdx.x % 4 * B_STRIDE + threadIdx.x % LANES / 4;
+  for (unsigned k = 0; k < INNER; k += 8) {
+    Rows rows = load_row_parts<A_STRIDE>(a + k);
+#pragma unroll
+    for (unsigned j = 0; j < N / 8; j++) {
+      if (8 * j >= columns) break;
+      const storage *column = b + k * B_STRIDE + 8 * j;
+      multiply_parts(sum.numbers[j], rows, column[0], column[4 * B_STRIDE]);
     }
   }
 }

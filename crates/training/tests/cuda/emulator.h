@@ -117,6 +117,20 @@ void multiply_matrices(float (&sum)[4], const unsigned (&a)[4], unsigned b_low, 
       sum[i] += number(row % 8 * 4 + k % 8 / 2, row / 8 + k / 8 * 2, k) * number(column * 4 + k % 8 / 2, 4 + k / 8, k);
   }
 }
+// mma.m16n8k8 on numbers whose lower 13 bits are not looked at.
+void multiply_matrices_of_8(float (&sum)[4], const unsigned (&a)[4], unsigned b_low, unsigned b_high) {
+  Slot mine;
+  for (unsigned i = 0; i < 4; i++) mine.words[i] = a[i];
+  mine.words[4] = b_low, mine.words[5] = b_high;
+  const Slot *lanes = exchange(mine) + current / WARP * WARP;
+  unsigned lane = current % WARP;
+  auto number = [&](unsigned owner, unsigned word) { return __uint_as_float(lanes[owner].words[word] & 0xffffe000u); };
+  for (unsigned i = 0; i < 4; i++) {
+    unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    for (unsigned k = 0; k < 8; k++)
+      sum[i] += number(row % 8 * 4 + k % 4, row / 8 + k / 4 * 2) * number(column * 4 + k % 4, 4 + k / 4);
+  }
+}
 }
 
 extern "C" char __start_shared_memory[], __stop_shared_memory[];

@@ -29,7 +29,16 @@ pub struct Emulator {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Build {
     pub values: Element,
+    /// Whether f32 goes through the tensor cores, as bf16 does.
+    pub tf32: bool,
     pub barriers: bool,
+}
+
+impl Build {
+    /// As for a GPU of today.
+    pub fn of(values: Element) -> Build {
+        Build { values, tf32: values == Element::F32, barriers: true }
+    }
 }
 
 impl Emulator {
@@ -64,7 +73,7 @@ impl Emulator {
 }
 
 fn compile(build: Build) -> Library {
-    let name = format!("kernels-{:?}-{}-{}.so", build.values, build.barriers, std::process::id());
+    let name = format!("kernels-{:?}-{}-{}-{}.so", build.values, build.tf32, build.barriers, std::process::id());
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     compile_with(build, "", &path);
     // SAFETY: the library has no initialisers of its own.
@@ -86,6 +95,9 @@ pub fn compile_with(build: Build, more: &str, library: &Path) {
     compiler.args(["-std=c++17", "-O2", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-ffp-contract=off"]);
     if build.values == Element::Bf16 {
         compiler.arg("-DBF16");
+    }
+    if build.tf32 {
+        compiler.arg("-DTF32");
     }
     if !build.barriers {
         compiler.arg("-DWITHOUT_BARRIERS");

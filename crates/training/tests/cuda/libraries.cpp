@@ -72,12 +72,13 @@ EXPORT int nvrtcCreateProgram(void **made, const char *source, const char *, int
   return strstr(source, "KERNEL void attend_64(") && !headers ? 0 : refuse("source", NVRTC_REFUSED);
 }
 EXPORT int nvrtcCompileProgram(void *, int count, const char *const *options) {
-  bool has_arch = false, has_bf16 = false;
+  bool has_arch = false, has_bf16 = false, has_tf32 = false;
   for (int i = 0; i < count; i++) {
     has_arch |= !strcmp(options[i], "--gpu-architecture=compute_90");
     has_bf16 |= !strcmp(options[i], "-DBF16");
+    has_tf32 |= !strcmp(options[i], "-DTF32");
   }
-  return has_arch && has_bf16 == IS_BF16 ? 0 : refuse("options", NVRTC_REFUSED);
+  return has_arch && has_bf16 == IS_BF16 && has_tf32 != IS_BF16 ? 0 : refuse("options", NVRTC_REFUSED);
 }
 EXPORT int nvrtcGetPTXSize(void *, size_t *size) { *size = sizeof "code"; return 0; }
 EXPORT int nvrtcGetPTX(void *, char *code) { strcpy(code, "code"); return 0; }

@@ -32,7 +32,7 @@ const AT_ONCE: usize = 64;
 fn driver(values: Element) -> Box<dyn Driver> {
     match std::env::var_os("TEST_GPU") {
         Some(_) => Box::new(Nvidia::open(values).unwrap()),
-        None => Box::new(Emulator::new(Build { values, barriers: true })),
+        None => Box::new(Emulator::new(Build::of(values))),
     }
 }
 
@@ -104,13 +104,13 @@ fn lora<D: Device>(
     (loss, device.read_floats(&gradient).into_owned())
 }
 
-fn check_gradients<T: Storage>(loss_tolerance: f64, tolerance: f64) {
+fn check_gradients<T: Storage>(device: &Cuda<T>, loss_tolerance: f64, tolerance: f64) {
     for shape in shapes() {
         let (model, weights) = model_of(shape);
-        let (pack, device) = (packs(), gpu::<T>());
+        let pack = packs();
         let name = format!("{:?}, heads of {}", model.shape.family, model.shape.head_dim);
         let (expected_loss, expected) = full(&Cpu::default(), &model, &weights, &pack);
-        let (loss, found) = full(&device, &model, &weights, &pack);
+        let (loss, found) = full(device, &model, &weights, &pack);
         assert!((loss / expected_loss - 1.0).abs() < loss_tolerance, "{name}: {loss} {expected_loss}");
         for tensor in &model.map.tensors {
             let error = relative_error(&found[tensor.range.clone()], &expected[tensor.range.clone()]);
@@ -119,7 +119,7 @@ fn check_gradients<T: Storage>(loss_tolerance: f64, tolerance: f64) {
 
         let adapter = adapter(&model);
         let (expected_loss, expected) = lora(&Cpu::default(), &model, &weights, &adapter, &pack, false);
-        let (loss, found) = lora(&device, &model, &weights, &adapter, &pack, false);
+        let (loss, found) = lora(device, &model, &weights, &adapter, &pack, false);
         assert!((loss / expected_loss - 1.0).abs() < loss_tolerance, "{name}: {loss} {expected_loss}");
         for slot in &adapter.0.slots {
             for range in [&slot.a, &slot.b] {
@@ -127,25 +127,31 @@ fn check_gradients<T: Storage>(loss_tolerance: f64, tolerance: f64) {
                 assert!(error < tolerance, "{name}, {}: relative error {error:.1e}", slot.target.name);
             }
         }
-        assert_eq!((loss, found), lora(&device, &model, &weights, &adapter, &pack, true), "{name}, recomputed");
+        assert_eq!((loss, found), lora(device, &model, &weights, &adapter, &pack, true), "{name}, recomputed");
     }
 }
 
 #[test]
 fn gradients_in_f32_are_the_processors() {
-    check_gradients::<f32>(1e-6, 1e-5);
+    check_gradients(&gpu::<f32>(), 1e-6, 1e-5);
+}
+
+#[test]
+fn gradients_without_tensor_cores_are_the_processors() {
+    let driver = Emulator::new(Build { tf32: false, ..Build::of(Element::F32) });
+    check_gradients(&Cuda::<f32>::new(Box::new(driver)), 1e-6, 1e-5);
 }
 
 #[test]
 fn gradients_in_bf16_are_the_processors_but_for_rounding() {
-    check_gradients::<bf16>(0.02, 0.15);
+    check_gradients(&gpu::<bf16>(), 0.02, 0.15);
 }
 
 #[test]
 fn the_emulator_notices_missing_barriers() {
     let (model, weights) = model_of(shapes().remove(0));
     let (_, expected) = full(&Cpu::default(), &model, &weights, &packs());
-    let driver = Emulator::new(Build { values: Element::F32, barriers: false });
+    let driver = Emulator::new(Build { barriers: false, ..Build::of(Element::F32) });
     let device = Cuda::<f32>::new(Box::new(driver));
     let (_, found) = full(&device, &model, &weights, &packs());
     let error = relative_error(&found, &expected);

@@ -108,7 +108,7 @@ fn the_program_trains_with_the_libraries_that_it_finds() {
     run("cpu", "--device cpu");
     for (values, precision, tolerance) in [(Element::F32, "f32", 1e-3), (Element::Bf16, "bf16", 0.1)] {
         let libraries = ["libcuda.so", "libnvrtc.so", "libcublas.so"].map(|name| folder.join(name));
-        compile_with(Build { values, barriers: true }, include_str!("libraries.cpp"), &libraries[0]);
+        compile_with(Build::of(values), include_str!("libraries.cpp"), &libraries[0]);
         for library in &libraries[1..] {
             fs::copy(&libraries[0], library).unwrap();
         }
