@@ -6,9 +6,14 @@ use crate::{Error, Result};
 use checkpoint::write_atomically;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Numbers of a checkpoint beside its buffers. One entry of the file's metadata holds all of them, because metadata has no
+/// order and equal checkpoints should be equal files.
+type Notes = BTreeMap<String, String>;
+const NOTES: &str = "notes";
 
 /// Where a run keeps its checkpoint.
 pub fn path(run: &Path) -> PathBuf {
@@ -19,7 +24,7 @@ pub fn path(run: &Path) -> PathBuf {
 pub fn save<D: Device>(trainer: &Trainer<D>, run: &Path) -> Result<()> {
     let state = trainer.state();
     trainer.check()?;
-    write(run, &state, [("step".to_string(), trainer.step.to_string())].into())?;
+    write(run, &state, &[("step".to_string(), trainer.step.to_string())].into())?;
     write_atomically(&run.join("model.safetensors"), |to| trainer.model.map.save(&state[0].1, to))
 }
 
@@ -34,7 +39,7 @@ pub fn restore<D: Device>(trainer: &mut Trainer<D>, run: &Path) -> Result<bool> 
 }
 
 /// Writes buffers and notes as the checkpoint of `run`.
-pub(crate) fn write(run: &Path, buffers: &[(&str, Cow<'_, [f32]>)], notes: HashMap<String, String>) -> Result<()> {
+pub(crate) fn write(run: &Path, buffers: &[(&str, Cow<'_, [f32]>)], notes: &Notes) -> Result<()> {
     let path = path(run);
     let folder = path.parent().expect("the path has a folder");
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
@@ -43,19 +48,19 @@ pub(crate) fn write(run: &Path, buffers: &[(&str, Cow<'_, [f32]>)], notes: HashM
         (*name, view.expect("the shape is the length"))
     });
     let views: Vec<_> = views.collect();
+    let metadata = [(NOTES.to_string(), serde_json::json!(notes).to_string())].into();
     write_atomically(&path, |to| {
-        safetensors::serialize_to_file(views, Some(notes), to)
+        safetensors::serialize_to_file(views, Some(metadata), to)
             .map_err(|source| Error::Safetensors { source, path: to.to_owned() })
     })
 }
 
 /// The buffers of `length` values and the notes of the checkpoint of `run`; `None` where there is none.
-#[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
 pub(crate) fn read<const N: usize>(
     run: &Path,
     names: [&str; N],
     length: usize,
-) -> Result<Option<([Vec<f32>; N], HashMap<String, String>)>> {
+) -> Result<Option<([Vec<f32>; N], Notes)>> {
     let path = path(run);
     if !path.is_file() {
         return Ok(None);
@@ -78,11 +83,13 @@ pub(crate) fn read<const N: usize>(
         let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         *values = view.data().chunks_exact(4).map(value).collect();
     }
-    Ok(Some((buffers, header.metadata().clone().unwrap_or_default())))
+    let notes = header.metadata().as_ref().and_then(|metadata| metadata.get(NOTES));
+    let notes = notes.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    Ok(Some((buffers, notes)))
 }
 
 /// A number among the notes of a checkpoint.
-pub(crate) fn number<T: std::str::FromStr>(notes: &HashMap<String, String>, name: &str, run: &Path) -> Result<T> {
+pub(crate) fn number<T: std::str::FromStr>(notes: &Notes, name: &str, run: &Path) -> Result<T> {
     notes.get(name).and_then(|text| text.parse().ok()).ok_or_else(|| Error::Tensor {
         name: format!("{name} (metadata)"),
         expected: vec![],

@@ -93,14 +93,14 @@ DEVICE void multiply(Tile<N> &sum, const storage *a, const storage *b, unsigned 
   }
 }
 #elif defined(TF32)
-// A number as the sum of two with 10 bits of fraction, which is what the tensor cores take: products of both parts but
-// for the two smaller ones leave an error of about 1e-6.
+// A number as the sum of two with 10 bits of fraction, which is what the tensor cores take; the larger is the nearest.
+// Products of both parts but for the two smaller ones leave an error of about 5e-7.
 struct Parts {
   unsigned high, low;
 };
 DEVICE Parts split(float x) {
-  const unsigned taken = 0xffffe000u;
-  unsigned high = __float_as_uint(x) & taken;
+  const unsigned taken = 0xffffe000u, half = 0x1000u;
+  unsigned high = (__float_as_uint(x) + half) & taken;
   return {high, __float_as_uint(x - __uint_as_float(high)) & taken};
 }
 #ifdef __CUDACC__

@@ -255,7 +255,7 @@ impl<D: Device> Run<'_, D> {
         let (state, step) = (self.trainer.state(), self.trainer.step);
         self.trainer.check()?;
         let notes = [("step".to_string(), step.to_string()), ("best".to_string(), self.best.to_string())];
-        state::write(&self.options.out, &state, notes.into())?;
+        state::write(&self.options.out, &state, &notes.into())?;
         self.write_adapter(&self.options.out.join("adapter"))
     }
 
