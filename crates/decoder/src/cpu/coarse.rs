@@ -3,8 +3,8 @@
 
 use super::{
     format::{self, Format, SUB},
-    isa::{Block, InputRow, Isa, ScaledDot},
-    matmul::{pairs_per_flush, prefetch, record, stream_quads, tile_quads},
+    isa::{Block, Dot, InputRow, Isa, ScaledDot},
+    matmul::{pairs_per_flush, prefetch, record, tile_quads},
 };
 
 /// Multiplies one panel as it comes from memory.
@@ -48,7 +48,7 @@ unsafe fn stream_sub<I: Isa, F: Format>(
 ) -> I::Ints {
     unsafe {
         for first in (0..4).step_by(pairs_per_flush::<I, F, I::Unsigned>()) {
-            let partials = stream_quads::<I, F, I::Unsigned>(k, codes, first, input);
+            let partials = I::Unsigned::stream::<F>(k, codes, first, input);
             for (part, partial) in partials.into_iter().enumerate().take(F::SCALES) {
                 dots = I::Unsigned::flush_scaled(dots, partial, scale::<I, F>(small, part));
             }

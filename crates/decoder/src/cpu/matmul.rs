@@ -30,9 +30,6 @@ pub type Scratch = Vec<u8>;
 /// How far ahead of its products the weights are asked for, in bytes.
 const AHEAD: usize = 4096;
 
-/// Activation rows that pass over an unpacked pair of panels together.
-const TILE: usize = 4;
-
 #[inline(always)]
 pub unsafe fn matmul<I: Isa, F: Format>(job: &mut Job<'_>) {
     let panel_bytes = job.columns / (SUB * F::SUBS) * format::unit_bytes::<F>() * I::LANES;
@@ -76,13 +73,13 @@ unsafe fn pass<I: Isa, F: Format, const P: usize>(
         unpack::<I, F, P>(k, panels, job.columns, job.scratch);
         let mut first = 0;
         while first < job.inputs.rows() {
-            match job.inputs.rows() - first {
+            match I::TILE.min(job.inputs.rows() - first) {
                 1 => rows::<I, F, P, 1>(k, panels, first_panel, first, job),
                 2 => rows::<I, F, P, 2>(k, panels, first_panel, first, job),
                 3 => rows::<I, F, P, 3>(k, panels, first_panel, first, job),
-                _ => rows::<I, F, P, TILE>(k, panels, first_panel, first, job),
+                _ => rows::<I, F, P, 4>(k, panels, first_panel, first, job),
             }
-            first += TILE;
+            first += I::TILE;
         }
     }
 }
@@ -124,7 +121,7 @@ unsafe fn stream<I: Isa, F: Format>(
             let codes = format::codes::<I, F>(unit);
             let mut dots = start::<I, F>(input.blocks);
             for first in (0..4).step_by(pairs_per_flush::<I, F, F::Dot<I>>()) {
-                let [partial, _] = stream_quads::<I, F, F::Dot<I>>(k, codes, first, input);
+                let [partial, _] = F::Dot::<I>::stream::<F>(k, codes, first, input);
                 dots = F::Dot::<I>::flush(k, dots, partial);
             }
             sum = add_block::<I, F>(sum, dots, format::header::<I, F>(k, unit), input.blocks);
@@ -148,7 +145,7 @@ pub const fn pairs_per_flush<I: Isa, F: Format, D: Dot<I>>() -> usize {
     format::quads_per_flush::<I, F, D>() * F::SCALES / 2
 }
 
-/// The products of so many pairs of quads, from `first` on; in the second sum those from `quad + 4` on that have a scale of their own.
+/// [`Dot::stream`] of codes that lie as quads.
 #[inline(always)]
 pub unsafe fn stream_quads<I: Isa, F: Format, D: Dot<I>>(
     k: I::Constants,
@@ -160,9 +157,9 @@ pub unsafe fn stream_quads<I: Isa, F: Format, D: Dot<I>>(
         let mut partials = [D::zero(); 2];
         let second = F::SCALES - 1;
         for quad in first..first + pairs_per_flush::<I, F, D>() {
-            let [low, high] = format::quads::<I, F>(k, codes, quad);
-            partials[0] = D::add(partials[0], D::prepare(k, low), D::input(input, quad));
-            partials[second] = D::add(partials[second], D::prepare(k, high), D::input(input, quad + 4));
+            let [low, high] = D::weights::<F>(k, codes, quad);
+            partials[0] = D::add(partials[0], low, D::input(input, quad));
+            partials[second] = D::add(partials[second], high, D::input(input, quad + 4));
         }
         partials
     }
@@ -227,9 +224,9 @@ unsafe fn unpack<I: Isa, F: Format, const P: usize>(
                     let weights =
                         |quad: usize| record.add((quad * P + p) * quad_bytes).cast::<<F::Dot<I> as Dot<I>>::Weights>();
                     for quad in 0..4 {
-                        let [low, high] = format::quads::<I, F>(k, codes, quad);
-                        weights(quad).write_unaligned(F::Dot::<I>::prepare(k, low));
-                        weights(quad + 4).write_unaligned(F::Dot::<I>::prepare(k, high));
+                        let [low, high] = F::Dot::<I>::weights::<F>(k, codes, quad);
+                        weights(quad).write_unaligned(low);
+                        weights(quad + 4).write_unaligned(high);
                     }
                     codes = format::next_codes::<I, F>(codes);
                     if F::SUBS == 1 {
