@@ -15,7 +15,7 @@ pub trait Isa: Copy + 'static {
     const LANES: usize;
     /// Panels of that many rows which a prompt's rows pass over together: one or two.
     const PANELS: usize;
-    /// Rows of activations that pass over unpacked panels together: at most four.
+    /// Rows of activations that pass over unpacked panels together: two or four.
     const TILE: usize;
     /// Vectors of floats side by side in a product of matrices: one or two.
     const VECTORS: usize;
@@ -99,16 +99,22 @@ pub trait Dot<I: Isa>: Sized {
         unsafe { format::weights::<I, F, Self>(k, codes, quad) }
     }
 
-    /// The products of [`matmul::pairs_per_flush`] pairs of quads, from `first` on; in the second sum those from `quad + 4` on that have a
+    /// Do several rows of activations, too, pass over the codes as they lie?
+    #[inline(always)]
+    fn streams<F: Format>() -> bool {
+        false
+    }
+
+    /// Of each row the products of [`matmul::pairs_per_flush`] pairs of quads, from `first` on; in the second sum those from `quad + 4` on that have a
     /// scale of their own.
     #[inline(always)]
-    unsafe fn stream<F: Format>(
+    unsafe fn stream<F: Format, const T: usize>(
         k: I::Constants,
         codes: *const u8,
         first: usize,
-        input: InputRow,
-    ) -> [Self::Partial; 2] {
-        unsafe { matmul::stream_quads::<I, F, Self>(k, codes, first, input) }
+        inputs: [InputRow; T],
+    ) -> [[Self::Partial; 2]; T] {
+        unsafe { matmul::stream_quads::<I, F, Self, T>(k, codes, first, inputs) }
     }
 }
 

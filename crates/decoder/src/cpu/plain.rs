@@ -1,6 +1,6 @@
 //! Products of [`super::fields`].
 
-use core::{arch::wasm32::*, hint::black_box};
+use core::{arch::wasm32::*, array::from_fn, hint::black_box};
 
 use super::{
     isa::InputRow,
@@ -36,17 +36,6 @@ unsafe fn vector(codes: *const u8, index: usize) -> v128 {
     unsafe { v128_load(codes.add(16 * index).cast()) }
 }
 
-/// A quad of four-bit codes, the even columns and the odd ones.
-#[inline(always)]
-pub unsafe fn nibbles(codes: *const u8, quad: usize) -> [Lanes; 2] {
-    let mask = u16x8_splat(15);
-    let groups = |words| {
-        let group = |bits| v128_and(u16x8_shr(words, bits), mask);
-        [v128_and(words, mask), group(4), group(8), top(words)]
-    };
-    unsafe { [groups(vector(codes, 2 * quad)), groups(vector(codes, 2 * quad + 1))] }
-}
-
 /// A quad of six-bit codes, the even columns and the odd ones.
 #[inline(always)]
 pub unsafe fn six_bits(codes: *const u8, quad: usize) -> [Lanes; 2] {
@@ -67,27 +56,36 @@ fn top(words: v128) -> v128 {
     v128_xor(u16x8_shr(words, 12), u16x8_splat(8))
 }
 
-/// The products of a sub-block of four-bit codes. A word as it is counts for all its fields, so the last one is what the others leave.
+/// Of each row the products of a sub-block of four-bit codes. A word as it is counts for all its fields, so the last one is what the others
+/// leave.
 #[inline(always)]
-pub unsafe fn stream_nibbles(k: Constants, mut codes: *const u8, input: InputRow) -> Lanes {
+pub unsafe fn stream_nibbles<const T: usize>(k: Constants, mut codes: *const u8, inputs: [InputRow; T]) -> [Lanes; T] {
     unsafe {
-        let [mut a, mut b, mut c, mut all] = [i32x4_splat(0); 4];
-        let [first, second, third] = k.fields.nibbles;
-        let mut words = input.words;
-        let end = words.byte_add(k.fields.ends[0]);
-        while words != end {
-            let (group, by) = (vector(codes, 0), v128_load32_splat(words.cast()));
-            a = add(a, v128_and(group, first), by);
-            b = add(b, v128_and(group, second), by);
-            c = add(c, v128_and(group, third), by);
-            all = add(all, group, by);
+        let mut sums = [[i32x4_splat(0); 4]; T];
+        let mut words = inputs.map(|input| input.words);
+        let end = words[0].byte_add(k.fields.ends[0]);
+        while words[0] != end {
+            let group = vector(codes, 0);
+            let by = words.map(|words| v128_load32_splat(words.cast()));
+            for (field, mask) in k.fields.nibbles.into_iter().enumerate() {
+                let weights = v128_and(group, mask);
+                for t in 0..T {
+                    sums[t][field] = add(sums[t][field], weights, by[t]);
+                }
+            }
+            for t in 0..T {
+                sums[t][3] = add(sums[t][3], group, by[t]);
+                words[t] = words[t].add(2);
+            }
             codes = codes.add(16);
-            words = words.add(2);
         }
-        let top = i32x4_shr(i32x4_sub(all, i32x4_add(i32x4_add(a, b), c)), 12);
-        // Eight for each flipped code: this sum is kept eight times and negative.
-        let flips = v128_load32_splat((&raw const (*input.blocks).sum).cast());
-        [a, i32x4_shr(b, 4), i32x4_shr(c, 8), i32x4_sub(top, flips)]
+        from_fn(|t| {
+            let [a, b, c, all] = sums[t];
+            let top = i32x4_shr(i32x4_sub(all, i32x4_add(i32x4_add(a, b), c)), 12);
+            // Eight for each flipped code: this sum is kept eight times and negative.
+            let flips = v128_load32_splat((&raw const (*inputs[t].blocks).sum).cast());
+            [a, i32x4_shr(b, 4), i32x4_shr(c, 8), i32x4_sub(top, flips)]
+        })
     }
 }
 

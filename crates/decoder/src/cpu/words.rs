@@ -56,10 +56,15 @@ impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
 
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
+    fn streams<F: Format>() -> bool {
+        F::BITS == 4
+    }
+
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
     unsafe fn weights<F: Format>(k: Constants, codes: *const u8, quad: usize) -> [[Lanes; 2]; 2] {
         unsafe {
             match F::BITS {
-                4 => [plain::nibbles(codes, quad), plain::nibbles(codes, quad + 4)],
                 6 => [plain::six_bits(codes, quad), plain::six_bits(codes, quad + 4)],
                 _ => format::weights::<Wasm, F, Self>(k, codes, quad),
             }
@@ -68,12 +73,17 @@ impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
 
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
-    unsafe fn stream<F: Format>(k: Constants, codes: *const u8, first: usize, input: InputRow) -> [Lanes; 2] {
+    unsafe fn stream<F: Format, const T: usize>(
+        k: Constants,
+        codes: *const u8,
+        first: usize,
+        inputs: [InputRow; T],
+    ) -> [[Lanes; 2]; T] {
         unsafe {
             match F::BITS {
-                4 => [plain::stream_nibbles(k, codes, input), Self::zero()],
-                6 => [plain::stream_six_bits(k, codes, input, 0), plain::stream_six_bits(k, codes, input, 1)],
-                _ => matmul::stream_quads::<Wasm, F, Self>(k, codes, first, input),
+                4 => plain::stream_nibbles(k, codes, inputs).map(|sums| [sums, Self::zero()]),
+                6 => inputs.map(|input| [0, 1].map(|half| plain::stream_six_bits(k, codes, input, half))),
+                _ => matmul::stream_quads::<Wasm, F, Self, T>(k, codes, first, inputs),
             }
         }
     }
