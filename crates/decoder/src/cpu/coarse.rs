@@ -56,7 +56,8 @@ unsafe fn stream_sub<I: Isa, F: Format, const T: usize>(
             for part in 0..F::SCALES {
                 let scale = scale::<I, F>(small, part);
                 for t in 0..T {
-                    dots[t] = I::Unsigned::flush_scaled(dots[t], partials[t][part], scale);
+                    let partial = without_offset::<I, F>(partials[t][part], inputs[t].blocks, part);
+                    dots[t] = I::Unsigned::flush_scaled(dots[t], partial, scale);
                 }
             }
         }
@@ -85,9 +86,11 @@ pub unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
                 for first in (0..8).step_by(format::quads_per_flush::<I, F, I::Unsigned>()) {
                     let partials = tile_quads::<I, F, I::Unsigned, P, T>(record, first, &inputs);
                     for p in 0..P {
-                        let scale = scale::<I, F>(smalls[p], first * F::SCALES / 8);
+                        let part = first * F::SCALES / 8;
+                        let scale = scale::<I, F>(smalls[p], part);
                         for t in 0..T {
-                            dots[p][t] = I::Unsigned::flush_scaled(dots[p][t], partials[p][t], scale);
+                            let partial = without_offset::<I, F>(partials[p][t], inputs[t].blocks, part);
+                            dots[p][t] = I::Unsigned::flush_scaled(dots[p][t], partial, scale);
                         }
                     }
                 }
@@ -112,6 +115,19 @@ unsafe fn scale<I: Isa, F: Format>(small: *const u8, part: usize) -> <I::Unsigne
     }
 }
 
+/// Takes the offset of the codes of a half away, where it is taken away early.
+#[inline(always)]
+unsafe fn without_offset<I: Isa, F: Format>(
+    partial: <I::Unsigned as Dot<I>>::Partial,
+    block: *const Block,
+    half: usize,
+) -> <I::Unsigned as Dot<I>>::Partial {
+    match F::OFFSET_BITS {
+        Some(bits) => unsafe { I::Unsigned::offset(partial, i32::from((*block).halves[half]) << bits) },
+        None => partial,
+    }
+}
+
 /// Adds a unit's dot products to the sums: less what its codes' offset or its mins take away, and scaled.
 #[inline(always)]
 unsafe fn add_unit<I: Isa, F: Format, const T: usize>(
@@ -124,7 +140,7 @@ unsafe fn add_unit<I: Isa, F: Format, const T: usize>(
     unsafe {
         let small = format::small::<I, F>(unit);
         let [scale, min] = format::header::<I, F>(k, unit);
-        if let Some(bits) = F::OFFSET_BITS {
+        if let (Some(bits), false) = (F::OFFSET_BITS, I::Unsigned::OFFSETS) {
             let mut offsets = [I::zero(); T];
             for sub in 0..F::SUBS {
                 let rows = small.add(sub * F::SCALES * I::LANES);

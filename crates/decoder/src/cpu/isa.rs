@@ -122,9 +122,16 @@ pub trait Dot<I: Isa>: Sized {
 pub trait ScaledDot<I: Isa>: Dot<I> {
     /// A small scale of each lane.
     type Scale: Copy;
+    /// Does [`Self::offset`] take the codes' offset away, before sums are scaled? Else it is taken away once for many columns.
+    const OFFSETS: bool = false;
 
     /// `LANES` bytes.
     unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Self::Scale;
+    /// Adds `by` to every lane, where [`Self::OFFSETS`].
+    #[inline(always)]
+    unsafe fn offset(partial: Self::Partial, _by: i32) -> Self::Partial {
+        partial
+    }
     unsafe fn flush_scaled(sum: I::Ints, partial: Self::Partial, scale: Self::Scale) -> I::Ints;
 }
 

@@ -98,10 +98,16 @@ pub fn add(sum: v128, weights: v128, by: v128) -> v128 {
 #[cfg(not(target_feature = "relaxed-simd"))]
 impl ScaledDot<Wasm> for Words<false> {
     type Scale = Lanes;
+    const OFFSETS: bool = true;
 
     #[inline(always)]
     unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Lanes {
         wide(unsafe { small::<SIGNED>(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn offset(partial: Lanes, by: i32) -> Lanes {
+        each(partial, |partial| i32x4_add(partial, i32x4_splat(by)))
     }
 
     #[inline(always)]
