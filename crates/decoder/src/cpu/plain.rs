@@ -12,6 +12,7 @@ use super::{
 #[derive(Clone, Copy)]
 pub struct FieldMasks {
     nibbles: [v128; 3],
+    fives: [v128; 3],
     sixes: [v128; 2],
     high: v128,
     /// Bytes of 32 and of 16 activations as words. Were they known, loops over them would be unrolled and the additions put into an order
@@ -24,6 +25,7 @@ impl FieldMasks {
         let mask = |bits: u16| u16x8_splat(black_box(bits));
         Self {
             nibbles: [mask(0x000f), mask(0x00f0), mask(0x0f00)],
+            fives: [mask(0x001f), mask(0x03e0), mask(0x7c00)],
             sixes: [mask(0x003f), mask(0x0fc0)],
             high: mask(0x3000),
             ends: [black_box(64), black_box(32)],
@@ -34,6 +36,23 @@ impl FieldMasks {
 #[inline(always)]
 unsafe fn vector(codes: *const u8, index: usize) -> v128 {
     unsafe { v128_load(codes.add(16 * index).cast()) }
+}
+
+/// A quad of five-bit codes, the even columns and the odd ones.
+#[inline(always)]
+pub unsafe fn five_bits(codes: *const u8, quad: usize) -> [Lanes; 2] {
+    let low = u16x8_splat(31);
+    [0, 1].map(|odd| unsafe {
+        let pair = 2 * (quad % 2) + odd;
+        let (words, fourths) = (vector(codes, 5 * (quad / 2) + pair), vector(codes, 5 * (quad / 2) + 4));
+        let fourth = v128_and(u16x8_shr(fourths, 4 * pair as u32), u16x8_splat(15));
+        [
+            v128_and(words, low),
+            v128_and(u16x8_shr(words, 5), low),
+            v128_and(u16x8_shr(words, 10), low),
+            v128_or(fourth, u16x8_shl(u16x8_shr(words, 15), 4)),
+        ]
+    })
 }
 
 /// A quad of six-bit codes, the even columns and the odd ones.
@@ -85,6 +104,41 @@ pub unsafe fn stream_nibbles<const T: usize>(k: Constants, mut codes: *const u8,
             // Eight for each flipped code: this sum is kept eight times and negative.
             let flips = v128_load32_splat((&raw const (*inputs[t].blocks).sum).cast());
             [a, i32x4_shr(b, 4), i32x4_shr(c, 8), i32x4_sub(top, flips)]
+        })
+    }
+}
+
+/// Of each row the products of a sub-block of five-bit codes, likewise.
+#[inline(always)]
+pub unsafe fn stream_five_bits<const T: usize>(
+    k: Constants,
+    mut codes: *const u8,
+    inputs: [InputRow; T],
+) -> [Lanes; T] {
+    unsafe {
+        let mut sums = [[i32x4_splat(0); 5]; T];
+        let mut words = inputs.map(|input| input.words);
+        let end = words[0].byte_add(k.fields.ends[0]);
+        while words[0] != end {
+            let fourths = vector(codes, 4);
+            for pair in 0..4 {
+                let group = vector(codes, pair);
+                let by = words.map(|words| v128_load32_splat(words.add(2 * pair).cast()));
+                let fourth = v128_and(u16x8_shr(fourths, 4 * pair as u32), k.fields.nibbles[0]);
+                for t in 0..T {
+                    for (field, mask) in k.fields.fives.into_iter().enumerate() {
+                        sums[t][field] = add(sums[t][field], v128_and(group, mask), by[t]);
+                    }
+                    sums[t][3] = add(sums[t][3], group, by[t]);
+                    sums[t][4] = add(sums[t][4], fourth, by[t]);
+                }
+            }
+            words = words.map(|words| words.add(8));
+            codes = codes.add(80);
+        }
+        sums.map(|[a, b, c, all, fourth]| {
+            let high = i32x4_shr(i32x4_sub(i32x4_add(i32x4_add(a, b), c), all), 15);
+            [a, i32x4_shr(b, 5), i32x4_shr(c, 10), i32x4_add(fourth, i32x4_shl(high, 4))]
         })
     }
 }

@@ -65,6 +65,7 @@ impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
     unsafe fn weights<F: Format>(k: Constants, codes: *const u8, quad: usize) -> [[Lanes; 2]; 2] {
         unsafe {
             match F::BITS {
+                5 => [plain::five_bits(codes, quad), plain::five_bits(codes, quad + 4)],
                 6 => [plain::six_bits(codes, quad), plain::six_bits(codes, quad + 4)],
                 _ => format::weights::<Wasm, F, Self>(k, codes, quad),
             }
@@ -82,6 +83,7 @@ impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
         unsafe {
             match F::BITS {
                 4 => plain::stream_nibbles(k, codes, inputs).map(|sums| [sums, Self::zero()]),
+                5 => plain::stream_five_bits(k, codes, inputs).map(|sums| [sums, Self::zero()]),
                 6 => inputs.map(|input| [0, 1].map(|half| plain::stream_six_bits(k, codes, input, half))),
                 _ => matmul::stream_quads::<Wasm, F, Self, T>(k, codes, first, inputs),
             }
