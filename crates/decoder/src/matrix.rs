@@ -147,11 +147,11 @@ struct Packed<F> {
 
 impl<F: Format> Packed<F> {
     fn panel_bytes(columns: usize, cpu: Cpu) -> usize {
-        columns / (cpu::SUB * F::SUBS) * cpu::unit_bytes::<F>() * cpu.lanes()
+        columns / (cpu::SUB * F::SUBS) * cpu::unit_bytes::<F>() * cpu.packing().lanes
     }
 
     fn with_capacity(rows: usize, columns: usize, cpu: Cpu) -> Option<Self> {
-        let panels = rows.div_ceil(cpu.lanes());
+        let panels = rows.div_ceil(cpu.packing().lanes);
         let bytes = Lines::with_capacity(panels.checked_mul(Self::panel_bytes(columns, cpu))?)?;
         Some(Self { bytes, rows: 0, cpu, format: PhantomData })
     }
@@ -163,10 +163,10 @@ impl<F: Format> Storage for Packed<F> {
     }
 
     fn push(&mut self, rows: &[u8], columns: usize) -> bool {
-        let (lanes, panel_bytes) = (self.cpu.lanes(), Self::panel_bytes(columns, self.cpu));
-        let unit_bytes = cpu::unit_bytes::<F>() * lanes;
+        let (packing, panel_bytes) = (self.cpu.packing(), Self::panel_bytes(columns, self.cpu));
+        let unit_bytes = cpu::unit_bytes::<F>() * packing.lanes;
         for row in rows.chunks_exact(columns / (cpu::SUB * F::SUBS) * F::BLOCK_BYTES) {
-            let lane = self.rows % lanes;
+            let lane = self.rows % packing.lanes;
             if lane == 0 && !self.bytes.grow(panel_bytes) {
                 return false;
             }
@@ -174,7 +174,7 @@ impl<F: Format> Storage for Packed<F> {
             let start = bytes.len() - panel_bytes;
             let units = bytes[start..].chunks_exact_mut(unit_bytes);
             for (block, unit) in row.chunks_exact(F::BLOCK_BYTES).zip(units) {
-                cpu::pack::<F>(block, unit, (lane, lanes), self.cpu.bias());
+                cpu::pack::<F>(block, unit, lane, packing);
             }
             self.rows += 1;
         }
@@ -182,12 +182,13 @@ impl<F: Format> Storage for Packed<F> {
     }
 
     fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        let lanes = self.cpu.lanes();
+        let packing = self.cpu.packing();
+        let lanes = packing.lanes;
         let panel_bytes = Self::panel_bytes(out.len(), self.cpu);
         let panel = &self.bytes.as_slice()[row / lanes * panel_bytes..][..panel_bytes];
         let units = panel.chunks_exact(cpu::unit_bytes::<F>() * lanes);
         for (unit, out) in units.zip(out.chunks_exact_mut(cpu::SUB * F::SUBS)) {
-            cpu::unpack_lane::<F>(unit, (row % lanes, lanes), self.cpu.bias(), out);
+            cpu::unpack_lane::<F>(unit, row % lanes, packing, out);
         }
     }
 

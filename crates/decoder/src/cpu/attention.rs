@@ -221,7 +221,7 @@ unsafe fn strip<I: Isa, T: Element, const ROWS: usize>(
     let mut column = 0;
     while column < n {
         unsafe {
-            if column + 2 * I::LANES <= n {
+            if I::VECTORS == 2 && column + 2 * I::LANES <= n {
                 cell::<I, T, ROWS, 2>(constants, a, b.add(column), out.add(column), (k, n), start);
                 column += 2 * I::LANES;
             } else {

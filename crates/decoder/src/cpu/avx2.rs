@@ -18,6 +18,8 @@ unsafe fn small8<const SIGNED: bool>(from: *const u8) -> __m256i {
 impl Isa for Avx2 {
     const LANES: usize = 8;
     const PANELS: usize = 2;
+    const TILE: usize = 4;
+    const VECTORS: usize = 2;
     const BIAS: u8 = 0;
     type Bytes = __m256i;
     type Ints = __m256i;

@@ -18,6 +18,8 @@ unsafe fn small16<const SIGNED: bool>(from: *const u8) -> __m512i {
 impl Isa for Avx512 {
     const LANES: usize = 16;
     const PANELS: usize = 2;
+    const TILE: usize = 4;
+    const VECTORS: usize = 2;
     /// VNNI multiplies unsigned by signed bytes.
     const BIAS: u8 = 128;
     type Bytes = __m512i;

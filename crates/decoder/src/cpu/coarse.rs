@@ -1,56 +1,64 @@
 //! Products of the types whose 256 columns share a half-precision scale and whose parts have small scales: sums stay integers for all of
 //! them, as in llama.cpp, and are multiplied by floats once.
 
+use std::array::from_fn;
+
 use super::{
     format::{self, Format, SUB},
-    isa::{Block, InputRow, Isa, ScaledDot},
-    matmul::{pairs_per_flush, prefetch, record, stream_quads, tile_quads},
+    isa::{Block, Dot, InputRow, Isa, ScaledDot},
+    matmul::{pairs_per_flush, prefetch, record, tile_quads},
 };
 
 /// Multiplies one panel as it comes from memory.
 #[inline(always)]
-pub unsafe fn stream<I: Isa, F: Format>(
+pub unsafe fn stream<I: Isa, F: Format, const T: usize>(
     k: I::Constants,
     panel: *const u8,
     columns: usize,
-    mut input: InputRow,
-) -> I::Floats {
+    mut inputs: [InputRow; T],
+) -> [I::Floats; T] {
     unsafe {
-        let mut sum = I::splat(0.0);
+        let mut sums = [I::splat(0.0); T];
         let unit_bytes = format::unit_bytes::<F>() * I::LANES;
         let mut unit = panel;
         for _ in 0..columns / (SUB * F::SUBS) {
-            let first = input.blocks;
-            let mut dots = I::zero();
+            let first: [*const Block; T] = from_fn(|t| inputs[t].blocks);
+            let mut dots = [I::zero(); T];
             let (mut small, mut codes) = (format::small::<I, F>(unit), format::codes::<I, F>(unit));
             for _ in 0..F::SUBS {
                 prefetch::<I>(codes, unit_bytes / F::SUBS);
-                dots = stream_sub::<I, F>(k, dots, small, codes, input);
+                dots = stream_sub::<I, F, T>(k, dots, small, codes, inputs);
                 small = small.add(F::SCALES * I::LANES);
                 codes = format::next_codes::<I, F>(codes);
-                input = input.next();
+                for input in &mut inputs {
+                    *input = input.next();
+                }
             }
-            sum = add_unit::<I, F>(k, sum, dots, unit, first);
+            sums = add_unit::<I, F, T>(k, sums, dots, unit, first);
             unit = unit.add(unit_bytes);
         }
-        sum
+        sums
     }
 }
 
 /// Adds the products of one sub-block, times their small scales.
 #[inline(always)]
-unsafe fn stream_sub<I: Isa, F: Format>(
+unsafe fn stream_sub<I: Isa, F: Format, const T: usize>(
     k: I::Constants,
-    mut dots: I::Ints,
+    mut dots: [I::Ints; T],
     small: *const u8,
     codes: *const u8,
-    input: InputRow,
-) -> I::Ints {
+    inputs: [InputRow; T],
+) -> [I::Ints; T] {
     unsafe {
         for first in (0..4).step_by(pairs_per_flush::<I, F, I::Unsigned>()) {
-            let partials = stream_quads::<I, F, I::Unsigned>(k, codes, first, input);
-            for (part, partial) in partials.into_iter().enumerate().take(F::SCALES) {
-                dots = I::Unsigned::flush_scaled(dots, partial, scale::<I, F>(small, part));
+            let partials = I::Unsigned::stream::<F, T>(k, codes, first, inputs);
+            for part in 0..F::SCALES {
+                let scale = scale::<I, F>(small, part);
+                for t in 0..T {
+                    let partial = without_offset::<I, F>(partials[t][part], inputs[t].blocks, part);
+                    dots[t] = I::Unsigned::flush_scaled(dots[t], partial, scale);
+                }
             }
         }
         dots
@@ -78,9 +86,11 @@ pub unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
                 for first in (0..8).step_by(format::quads_per_flush::<I, F, I::Unsigned>()) {
                     let partials = tile_quads::<I, F, I::Unsigned, P, T>(record, first, &inputs);
                     for p in 0..P {
-                        let scale = scale::<I, F>(smalls[p], first * F::SCALES / 8);
+                        let part = first * F::SCALES / 8;
+                        let scale = scale::<I, F>(smalls[p], part);
                         for t in 0..T {
-                            dots[p][t] = I::Unsigned::flush_scaled(dots[p][t], partials[p][t], scale);
+                            let partial = without_offset::<I, F>(partials[p][t], inputs[t].blocks, part);
+                            dots[p][t] = I::Unsigned::flush_scaled(dots[p][t], partial, scale);
                         }
                     }
                 }
@@ -89,9 +99,7 @@ pub unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
                 inputs = inputs.map(|input| input.next());
             }
             for p in 0..P {
-                for t in 0..T {
-                    sums[p][t] = add_unit::<I, F>(k, sums[p][t], dots[p][t], units[p], blocks[t]);
-                }
+                sums[p] = add_unit::<I, F, T>(k, sums[p], dots[p], units[p], blocks);
                 units[p] = units[p].add(format::unit_bytes::<F>() * I::LANES);
             }
         }
@@ -107,36 +115,61 @@ unsafe fn scale<I: Isa, F: Format>(small: *const u8, part: usize) -> <I::Unsigne
     }
 }
 
-/// Adds a unit's dot products to a sum: less what its codes' offset or its mins take away, and scaled.
+/// Takes the offset of the codes of a half away, where it is taken away early.
 #[inline(always)]
-unsafe fn add_unit<I: Isa, F: Format>(
+unsafe fn without_offset<I: Isa, F: Format>(
+    partial: <I::Unsigned as Dot<I>>::Partial,
+    block: *const Block,
+    half: usize,
+) -> <I::Unsigned as Dot<I>>::Partial {
+    match F::OFFSET_BITS {
+        Some(bits) => unsafe { I::Unsigned::offset(partial, i32::from((*block).halves[half]) << bits) },
+        None => partial,
+    }
+}
+
+/// Adds a unit's dot products to the sums: less what its codes' offset or its mins take away, and scaled.
+#[inline(always)]
+unsafe fn add_unit<I: Isa, F: Format, const T: usize>(
     k: I::Constants,
-    sum: I::Floats,
-    mut dots: I::Ints,
+    mut sums: [I::Floats; T],
+    mut dots: [I::Ints; T],
     unit: *const u8,
-    blocks: *const Block,
-) -> I::Floats {
+    blocks: [*const Block; T],
+) -> [I::Floats; T] {
     unsafe {
         let small = format::small::<I, F>(unit);
         let [scale, min] = format::header::<I, F>(k, unit);
-        let input_scale = I::splat((*blocks).scale);
-        if let Some(bits) = F::OFFSET_BITS {
-            let mut sums = I::zero();
+        if let (Some(bits), false) = (F::OFFSET_BITS, I::Unsigned::OFFSETS) {
+            let mut offsets = [I::zero(); T];
             for sub in 0..F::SUBS {
-                let by = &raw const (*blocks.add(sub)).halves;
-                sums = I::weigh::<true>(sums, small.add(sub * F::SCALES * I::LANES), by);
+                let rows = small.add(sub * F::SCALES * I::LANES);
+                for t in 0..T {
+                    offsets[t] = I::weigh::<true>(offsets[t], rows, &raw const (*blocks[t].add(sub)).halves);
+                }
             }
-            dots = I::add(dots, I::shift(sums, bits));
+            for t in 0..T {
+                dots[t] = I::add(dots[t], I::shift(offsets[t], bits));
+            }
         }
-        let sum = I::mul_add(I::to_floats(dots), I::mul(scale, input_scale), sum);
+        for t in 0..T {
+            let scale = I::mul(scale, I::splat((*blocks[t]).scale));
+            sums[t] = I::mul_add(I::to_floats(dots[t]), scale, sums[t]);
+        }
         if F::HALVES == 1 {
-            return sum;
+            return sums;
         }
-        let mut mins = I::zero();
+        let mut mins = [I::zero(); T];
         for sub in (0..F::SUBS).step_by(2) {
-            let by = &raw const (*blocks.add(sub)).pair;
-            mins = I::weigh::<false>(mins, small.add((F::SUBS + sub) * I::LANES), by);
+            let rows = small.add((F::SUBS + sub) * I::LANES);
+            for t in 0..T {
+                mins[t] = I::weigh::<false>(mins[t], rows, &raw const (*blocks[t].add(sub)).pair);
+            }
         }
-        I::mul_add(I::to_floats(mins), I::mul(min, input_scale), sum)
+        for t in 0..T {
+            let min = I::mul(min, I::splat((*blocks[t]).scale));
+            sums[t] = I::mul_add(I::to_floats(mins[t]), min, sums[t]);
+        }
+        sums
     }
 }

@@ -3,12 +3,13 @@
 //! A *unit* is what one ggml block (32 or 256 columns) of `LANES` rows becomes:
 //! the half-precision scales of all lanes, then the small scales of all lanes, then for each 32 columns their codes.
 //! Codes lie as quads, four consecutive columns of each lane: first the low four bits (quad `q` in the low nibbles, quad `q + 4` in the
-//! high ones, `q` = 0..4), then the bits above them. 8-bit codes are eight quads as they are.
+//! high ones, `q` = 0..4), then the bits above them. 8-bit codes are eight quads as they are. Where [`Packing::fields`] says so, codes lie
+//! as [`fields`] of words instead.
 
 use half::f16;
 
 use super::{
-    Rounding,
+    Rounding, fields,
     isa::{Dot, Isa, Mask},
 };
 
@@ -51,6 +52,17 @@ pub struct Parts {
     pub codes: [[u8; SUB]; 8],
 }
 
+/// How an instruction set wants rows to lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Packing {
+    /// Rows side by side.
+    pub lanes: usize,
+    /// What is added to 8-bit codes.
+    pub bias: u8,
+    /// Do codes lie as [`fields`] of words, if there is such a layout for them?
+    pub fields: bool,
+}
+
 /// How activations are rounded for a format.
 pub const fn rounding<F: Format>() -> Rounding {
     if F::SUBS == 1 { Rounding::Fine } else { Rounding::Coarse }
@@ -71,8 +83,9 @@ pub const fn unit_bytes<F: Format>() -> usize {
     header_bytes::<F>() + F::SUBS * code_bytes::<F>()
 }
 
-/// Puts a block into its place among the lanes of a unit. `bias` is added to 8-bit codes.
-pub fn pack<F: Format>(block: &[u8], unit: &mut [u8], (lane, lanes): (usize, usize), bias: u8) {
+/// Puts a block into its place among the lanes of a unit of zeros.
+pub fn pack<F: Format>(block: &[u8], unit: &mut [u8], lane: usize, packing: Packing) {
+    let lanes = packing.lanes;
     let mut parts = Parts::default();
     F::split(block, &mut parts);
     for (index, half) in parts.halves[..F::HALVES].iter().enumerate() {
@@ -83,7 +96,11 @@ pub fn pack<F: Format>(block: &[u8], unit: &mut [u8], (lane, lanes): (usize, usi
     }
     let subs = unit[header_bytes::<F>() * lanes..].chunks_exact_mut(code_bytes::<F>() * lanes);
     for (codes, sub) in parts.codes.iter().zip(subs) {
-        pack_codes::<F>(codes, sub, (lane, lanes), bias);
+        if packing.fields && fields::suit::<F>() {
+            fields::pack::<F>(codes, sub, lane);
+        } else {
+            pack_codes::<F>(codes, sub, (lane, lanes), packing.bias);
+        }
     }
 }
 
@@ -109,7 +126,8 @@ fn pack_codes<F: Format>(codes: &[u8; SUB], sub: &mut [u8], (lane, lanes): (usiz
 }
 
 /// Writes the values of one lane of a unit.
-pub fn unpack_lane<F: Format>(unit: &[u8], (lane, lanes): (usize, usize), bias: u8, out: &mut [f32]) {
+pub fn unpack_lane<F: Format>(unit: &[u8], lane: usize, packing: Packing, out: &mut [f32]) {
+    let Packing { lanes, bias, .. } = packing;
     let half = |index: usize| {
         let at = 2 * (index * lanes + lane);
         f16::from_le_bytes([unit[at], unit[at + 1]]).to_f32()
@@ -119,7 +137,12 @@ pub fn unpack_lane<F: Format>(unit: &[u8], (lane, lanes): (usize, usize), bias: 
     let mut codes = [0; SUB];
     for (sub, out) in out.chunks_exact_mut(SUB).enumerate() {
         let start = (header_bytes::<F>() + sub * code_bytes::<F>()) * lanes;
-        unpack_codes::<F>(&unit[start..][..code_bytes::<F>() * lanes], (lane, lanes), &mut codes);
+        let packed = &unit[start..][..code_bytes::<F>() * lanes];
+        if packing.fields && fields::suit::<F>() {
+            fields::unpack::<F>(packed, lane, &mut codes);
+        } else {
+            unpack_codes::<F>(packed, (lane, lanes), &mut codes);
+        }
         for (part, (codes, out)) in
             codes.chunks_exact(SUB / F::SCALES).zip(out.chunks_exact_mut(SUB / F::SCALES)).enumerate()
         {
@@ -199,7 +222,7 @@ pub unsafe fn next_codes<I: Isa, F: Format>(codes: *const u8) -> *const u8 {
 
 /// Quads `quad` and `quad + 4` of a sub-block, `quad` = 0..4.
 #[inline(always)]
-pub unsafe fn quads<I: Isa, F: Format>(k: I::Constants, codes: *const u8, quad: usize) -> [I::Bytes; 2] {
+unsafe fn quads<I: Isa, F: Format>(k: I::Constants, codes: *const u8, quad: usize) -> [I::Bytes; 2] {
     unsafe {
         let vector = |index: usize| I::bytes(codes.add(index * 4 * I::LANES));
         if F::BITS == 8 {
@@ -228,6 +251,15 @@ pub unsafe fn quads<I: Isa, F: Format>(k: I::Constants, codes: *const u8, quad: 
             }
             _ => [low, high],
         }
+    }
+}
+
+/// [`Dot::weights`] of codes that lie as quads.
+#[inline(always)]
+pub unsafe fn weights<I: Isa, F: Format, D: Dot<I>>(k: I::Constants, codes: *const u8, quad: usize) -> [D::Weights; 2] {
+    unsafe {
+        let [low, high] = quads::<I, F>(k, codes, quad);
+        [D::prepare(k, low), D::prepare(k, high)]
     }
 }
 

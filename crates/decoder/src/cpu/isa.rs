@@ -1,5 +1,10 @@
 //! What a kernel asks of a machine's vectors. The kernels are written once over these traits.
 
+use super::{
+    format::{self, Format},
+    matmul,
+};
+
 /// Vectors of one instruction set. A *lane* is a row of a weight matrix; [`Isa::LANES`] rows pass through a kernel side by side.
 ///
 /// # Safety
@@ -10,6 +15,10 @@ pub trait Isa: Copy + 'static {
     const LANES: usize;
     /// Panels of that many rows which a prompt's rows pass over together: one or two.
     const PANELS: usize;
+    /// Rows of activations that pass over unpacked panels together: two or four.
+    const TILE: usize;
+    /// Vectors of floats side by side in a product of matrices: one or two.
+    const VECTORS: usize;
     /// Added to 8-bit weights when they are packed, so that they become what [`Self::Signed`] multiplies.
     const BIAS: u8;
     /// Four bytes of each lane.
@@ -67,7 +76,7 @@ pub trait Isa: Copy + 'static {
 }
 
 /// The dot product of weight bytes and activation bytes, four at a time in each lane.
-pub trait Dot<I: Isa> {
+pub trait Dot<I: Isa>: Sized {
     /// Weights as the product wants them.
     type Weights: Copy;
     /// Four activations, in every lane.
@@ -83,15 +92,46 @@ pub trait Dot<I: Isa> {
     unsafe fn zero() -> Self::Partial;
     unsafe fn add(partial: Self::Partial, weights: Self::Weights, input: Self::Input) -> Self::Partial;
     unsafe fn flush(k: I::Constants, sum: I::Ints, partial: Self::Partial) -> I::Ints;
+
+    /// Quads `quad` and `quad + 4` of a sub-block, `quad` = 0..4, prepared.
+    #[inline(always)]
+    unsafe fn weights<F: Format>(k: I::Constants, codes: *const u8, quad: usize) -> [Self::Weights; 2] {
+        unsafe { format::weights::<I, F, Self>(k, codes, quad) }
+    }
+
+    /// Do several rows of activations, too, pass over the codes as they lie?
+    #[inline(always)]
+    fn streams<F: Format>() -> bool {
+        false
+    }
+
+    /// Of each row the products of [`matmul::pairs_per_flush`] pairs of quads, from `first` on; in the second sum those from `quad + 4` on that have a
+    /// scale of their own.
+    #[inline(always)]
+    unsafe fn stream<F: Format, const T: usize>(
+        k: I::Constants,
+        codes: *const u8,
+        first: usize,
+        inputs: [InputRow; T],
+    ) -> [[Self::Partial; 2]; T] {
+        unsafe { matmul::stream_quads::<I, F, Self, T>(k, codes, first, inputs) }
+    }
 }
 
 /// A product whose sums are weighed by a small scale as they reach an `i32`.
 pub trait ScaledDot<I: Isa>: Dot<I> {
     /// A small scale of each lane.
     type Scale: Copy;
+    /// Does [`Self::offset`] take the codes' offset away, before sums are scaled? Else it is taken away once for many columns.
+    const OFFSETS: bool = false;
 
     /// `LANES` bytes.
     unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Self::Scale;
+    /// Adds `by` to every lane, where [`Self::OFFSETS`].
+    #[inline(always)]
+    unsafe fn offset(partial: Self::Partial, _by: i32) -> Self::Partial {
+        partial
+    }
     unsafe fn flush_scaled(sum: I::Ints, partial: Self::Partial, scale: Self::Scale) -> I::Ints;
 }
 

@@ -30,9 +30,6 @@ pub type Scratch = Vec<u8>;
 /// How far ahead of its products the weights are asked for, in bytes.
 const AHEAD: usize = 4096;
 
-/// Activation rows that pass over an unpacked pair of panels together.
-const TILE: usize = 4;
-
 #[inline(always)]
 pub unsafe fn matmul<I: Isa, F: Format>(job: &mut Job<'_>) {
     let panel_bytes = job.columns / (SUB * F::SUBS) * format::unit_bytes::<F>() * I::LANES;
@@ -62,32 +59,51 @@ unsafe fn pass<I: Isa, F: Format, const P: usize>(
     job: &mut Job<'_>,
 ) {
     unsafe {
-        if job.inputs.rows() == 1 {
-            let input = job.inputs.row(0);
+        if job.inputs.rows() == 1 || F::Dot::<I>::streams::<F>() {
             for (p, panel) in panels.into_iter().enumerate() {
-                let sum = match F::SUBS {
-                    1 => stream::<I, F>(k, panel, job.columns, input),
-                    _ => coarse::stream::<I, F>(k, panel, job.columns, input),
-                };
-                store::<I, 1, 1>([[sum]], first_panel + p, 0, job);
+                let mut first = 0;
+                while F::Dot::<I>::streams::<F>() && first + 1 < job.inputs.rows() {
+                    stream_rows::<I, F, 2>(k, panel, first_panel + p, first, job);
+                    first += 2;
+                }
+                if first < job.inputs.rows() {
+                    stream_rows::<I, F, 1>(k, panel, first_panel + p, first, job);
+                }
             }
             return;
         }
         unpack::<I, F, P>(k, panels, job.columns, job.scratch);
         let mut first = 0;
         while first < job.inputs.rows() {
-            match job.inputs.rows() - first {
+            first += match I::TILE.min(job.inputs.rows() - first) {
                 1 => rows::<I, F, P, 1>(k, panels, first_panel, first, job),
-                2 => rows::<I, F, P, 2>(k, panels, first_panel, first, job),
-                3 => rows::<I, F, P, 3>(k, panels, first_panel, first, job),
-                _ => rows::<I, F, P, TILE>(k, panels, first_panel, first, job),
-            }
-            first += TILE;
+                2 | 3 => rows::<I, F, P, 2>(k, panels, first_panel, first, job),
+                _ => rows::<I, F, P, 4>(k, panels, first_panel, first, job),
+            };
         }
     }
 }
 
-/// `T` activation rows over the unpacked panels.
+/// `T` activation rows over one panel as it lies.
+#[inline(always)]
+unsafe fn stream_rows<I: Isa, F: Format, const T: usize>(
+    k: I::Constants,
+    panel: *const u8,
+    panel_index: usize,
+    first: usize,
+    job: &mut Job<'_>,
+) {
+    unsafe {
+        let inputs: [InputRow; T] = from_fn(|t| job.inputs.row(first + t));
+        let sums = match F::SUBS {
+            1 => stream::<I, F, T>(k, panel, job.columns, inputs),
+            _ => coarse::stream::<I, F, T>(k, panel, job.columns, inputs),
+        };
+        store::<I, 1, T>([sums], panel_index, first, job);
+    }
+}
+
+/// `T` activation rows over the unpacked panels; returns `T`.
 #[inline(always)]
 unsafe fn rows<I: Isa, F: Format, const P: usize, const T: usize>(
     k: I::Constants,
@@ -95,7 +111,7 @@ unsafe fn rows<I: Isa, F: Format, const P: usize, const T: usize>(
     first_panel: usize,
     first: usize,
     job: &mut Job<'_>,
-) {
+) -> usize {
     unsafe {
         let inputs: [InputRow; T] = from_fn(|t| job.inputs.row(first + t));
         let scratch = job.scratch.as_ptr();
@@ -104,34 +120,40 @@ unsafe fn rows<I: Isa, F: Format, const P: usize, const T: usize>(
             _ => coarse::tile::<I, F, P, T>(k, panels, scratch, job.columns, inputs),
         };
         store::<I, P, T>(sums, first_panel, first, job);
+        T
     }
 }
 
 /// Multiplies one panel as it comes from memory: a single stream is what prefetching works best on.
 #[inline(always)]
-unsafe fn stream<I: Isa, F: Format>(
+unsafe fn stream<I: Isa, F: Format, const T: usize>(
     k: I::Constants,
     panel: *const u8,
     columns: usize,
-    mut input: InputRow,
-) -> I::Floats {
+    mut inputs: [InputRow; T],
+) -> [I::Floats; T] {
     unsafe {
-        let mut sum = I::splat(0.0);
+        let mut sums = [I::splat(0.0); T];
         let unit_bytes = format::unit_bytes::<F>() * I::LANES;
         let mut unit = panel;
         for _ in 0..columns / SUB {
             prefetch::<I>(unit, unit_bytes);
             let codes = format::codes::<I, F>(unit);
-            let mut dots = start::<I, F>(input.blocks);
+            let mut dots: [I::Ints; T] = from_fn(|t| start::<I, F>(inputs[t].blocks));
             for first in (0..4).step_by(pairs_per_flush::<I, F, F::Dot<I>>()) {
-                let [partial, _] = stream_quads::<I, F, F::Dot<I>>(k, codes, first, input);
-                dots = F::Dot::<I>::flush(k, dots, partial);
+                let partials = F::Dot::<I>::stream::<F, T>(k, codes, first, inputs);
+                for t in 0..T {
+                    dots[t] = F::Dot::<I>::flush(k, dots[t], partials[t][0]);
+                }
             }
-            sum = add_block::<I, F>(sum, dots, format::header::<I, F>(k, unit), input.blocks);
-            input = input.next();
+            let header = format::header::<I, F>(k, unit);
+            for t in 0..T {
+                sums[t] = add_block::<I, F>(sums[t], dots[t], header, inputs[t].blocks);
+                inputs[t] = inputs[t].next();
+            }
             unit = unit.add(unit_bytes);
         }
-        sum
+        sums
     }
 }
 
@@ -148,21 +170,24 @@ pub const fn pairs_per_flush<I: Isa, F: Format, D: Dot<I>>() -> usize {
     format::quads_per_flush::<I, F, D>() * F::SCALES / 2
 }
 
-/// The products of so many pairs of quads, from `first` on; in the second sum those from `quad + 4` on that have a scale of their own.
+/// [`Dot::stream`] of codes that lie as quads.
 #[inline(always)]
-pub unsafe fn stream_quads<I: Isa, F: Format, D: Dot<I>>(
+pub unsafe fn stream_quads<I: Isa, F: Format, D: Dot<I>, const T: usize>(
     k: I::Constants,
     codes: *const u8,
     first: usize,
-    input: InputRow,
-) -> [D::Partial; 2] {
+    inputs: [InputRow; T],
+) -> [[D::Partial; 2]; T] {
     unsafe {
-        let mut partials = [D::zero(); 2];
+        let mut partials = [[D::zero(); 2]; T];
         let second = F::SCALES - 1;
         for quad in first..first + pairs_per_flush::<I, F, D>() {
-            let [low, high] = format::quads::<I, F>(k, codes, quad);
-            partials[0] = D::add(partials[0], D::prepare(k, low), D::input(input, quad));
-            partials[second] = D::add(partials[second], D::prepare(k, high), D::input(input, quad + 4));
+            let [low, high] = D::weights::<F>(k, codes, quad);
+            for t in 0..T {
+                let partials = &mut partials[t];
+                partials[0] = D::add(partials[0], low, D::input(inputs[t], quad));
+                partials[second] = D::add(partials[second], high, D::input(inputs[t], quad + 4));
+            }
         }
         partials
     }
@@ -227,9 +252,9 @@ unsafe fn unpack<I: Isa, F: Format, const P: usize>(
                     let weights =
                         |quad: usize| record.add((quad * P + p) * quad_bytes).cast::<<F::Dot<I> as Dot<I>>::Weights>();
                     for quad in 0..4 {
-                        let [low, high] = format::quads::<I, F>(k, codes, quad);
-                        weights(quad).write_unaligned(F::Dot::<I>::prepare(k, low));
-                        weights(quad + 4).write_unaligned(F::Dot::<I>::prepare(k, high));
+                        let [low, high] = F::Dot::<I>::weights::<F>(k, codes, quad);
+                        weights(quad).write_unaligned(low);
+                        weights(quad + 4).write_unaligned(high);
                     }
                     codes = format::next_codes::<I, F>(codes);
                     if F::SUBS == 1 {

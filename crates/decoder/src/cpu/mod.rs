@@ -37,19 +37,26 @@ mod avx512;
 mod cache;
 mod coarse;
 mod elementwise;
+mod fields;
 mod format;
 mod isa;
 mod lines;
 mod matmul;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(target_feature = "relaxed-simd")))]
+mod plain;
 mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod words;
 
 pub use activations::{Activations, Rounding};
 pub use attention::{Attention, AttentionScratch, attend};
 pub use cache::{CacheType, HeadCache};
 pub use elementwise::{Rotation, add, dot, norm, quantize, rotate, swiglu};
-pub use format::{Format, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, SUB, pack, rounding, unit_bytes, unpack_lane};
+pub use format::{
+    Format, Packing, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0, SUB, pack, rounding, unit_bytes, unpack_lane,
+};
 pub use lines::Lines;
 pub use matmul::{Job, Scratch};
 
@@ -117,25 +124,17 @@ impl Cpu {
         }
     }
 
-    /// Weight rows that lie side by side.
-    pub fn lanes(self) -> usize {
+    /// How its kernels want weights to lie.
+    pub fn packing(self) -> Packing {
+        let quads = |lanes| Packing { lanes, bias: 0, fields: false };
         match self.0 {
-            Set::Portable => portable::Portable::LANES,
+            Set::Portable => quads(portable::Portable::LANES),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Set::Wasm => wasm::Wasm::LANES,
+            Set::Wasm => Packing { fields: wasm::FIELDS, ..quads(wasm::Wasm::LANES) },
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => avx2::Avx2::LANES,
+            Set::Avx2 => quads(avx2::Avx2::LANES),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => avx512::Avx512::LANES,
-        }
-    }
-
-    /// What is added to 8-bit codes when they are packed.
-    pub(crate) fn bias(self) -> u8 {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => avx512::Avx512::BIAS,
-            _ => 0,
+            Set::Avx512 => Packing { bias: avx512::Avx512::BIAS, ..quads(avx512::Avx512::LANES) },
         }
     }
 

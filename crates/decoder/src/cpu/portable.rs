@@ -27,6 +27,8 @@ unsafe fn small<const SIGNED: bool>(from: *const u8) -> [i32; 4] {
 impl Isa for Portable {
     const LANES: usize = 4;
     const PANELS: usize = 2;
+    const TILE: usize = 4;
+    const VECTORS: usize = 2;
     const BIAS: u8 = 0;
     type Bytes = Quads;
     type Ints = [i32; 4];

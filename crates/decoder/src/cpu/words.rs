@@ -1,0 +1,120 @@
+//! Products of 16-bit words, which WebAssembly has without relaxed SIMD.
+
+use core::arch::wasm32::*;
+
+#[cfg(not(target_feature = "relaxed-simd"))]
+use super::{
+    format::{self, Format},
+    isa::ScaledDot,
+    matmul, plain,
+    wasm::{small, wide},
+};
+use super::{
+    isa::{Dot, InputRow},
+    wasm::{Constants, Lanes, VECTORS, Wasm, both, each},
+};
+
+/// Bytes widened to `i16`, the even ones and the odd ones of each lane.
+pub struct Words<const SIGNED: bool>;
+
+impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
+    type Weights = [Lanes; 2];
+    type Input = [v128; 2];
+    type Partial = Lanes;
+    const WIDE: bool = true;
+
+    #[inline(always)]
+    unsafe fn prepare(k: Constants, bytes: Lanes) -> [Lanes; 2] {
+        if SIGNED {
+            [each(bytes, |bytes| i16x8_shr(i16x8_shl(bytes, 8), 8)), each(bytes, |bytes| i16x8_shr(bytes, 8))]
+        } else {
+            [each(bytes, |bytes| v128_and(bytes, k.low_bytes)), each(bytes, |bytes| u16x8_shr(bytes, 8))]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn input(row: InputRow, quad: usize) -> [v128; 2] {
+        let words: *const u32 = unsafe { row.words.add(4 * quad) }.cast();
+        unsafe { [v128_load32_splat(words), v128_load32_splat(words.add(1))] }
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> Lanes {
+        [i32x4_splat(0); VECTORS]
+    }
+
+    #[inline(always)]
+    unsafe fn add(partial: Lanes, weights: [Lanes; 2], input: [v128; 2]) -> Lanes {
+        let even = both(partial, weights[0], |partial, weights| add(partial, weights, input[0]));
+        both(even, weights[1], |partial, weights| add(partial, weights, input[1]))
+    }
+
+    #[inline(always)]
+    unsafe fn flush(_: Constants, sum: Lanes, partial: Lanes) -> Lanes {
+        both(sum, partial, |sum, partial| i32x4_add(sum, partial))
+    }
+
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    fn streams<F: Format>() -> bool {
+        F::BITS == 4
+    }
+
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    unsafe fn weights<F: Format>(k: Constants, codes: *const u8, quad: usize) -> [[Lanes; 2]; 2] {
+        unsafe {
+            match F::BITS {
+                5 => [plain::five_bits(codes, quad), plain::five_bits(codes, quad + 4)],
+                6 => [plain::six_bits(codes, quad), plain::six_bits(codes, quad + 4)],
+                _ => format::weights::<Wasm, F, Self>(k, codes, quad),
+            }
+        }
+    }
+
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    unsafe fn stream<F: Format, const T: usize>(
+        k: Constants,
+        codes: *const u8,
+        first: usize,
+        inputs: [InputRow; T],
+    ) -> [[Lanes; 2]; T] {
+        unsafe {
+            match F::BITS {
+                4 => plain::stream_nibbles(k, codes, inputs).map(|sums| [sums, Self::zero()]),
+                5 => plain::stream_five_bits(k, codes, inputs).map(|sums| [sums, Self::zero()]),
+                6 => inputs.map(|input| [0, 1].map(|half| plain::stream_six_bits(k, codes, input, half))),
+                _ => matmul::stream_quads::<Wasm, F, Self, T>(k, codes, first, inputs),
+            }
+        }
+    }
+}
+
+/// Adds the products of each two words.
+#[inline(always)]
+pub fn add(sum: v128, weights: v128, by: v128) -> v128 {
+    i32x4_add(sum, i32x4_dot_i16x8(weights, by))
+}
+
+#[cfg(not(target_feature = "relaxed-simd"))]
+impl ScaledDot<Wasm> for Words<false> {
+    type Scale = Lanes;
+    const OFFSETS: bool = true;
+
+    #[inline(always)]
+    unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Lanes {
+        wide(unsafe { small::<SIGNED>(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn offset(partial: Lanes, by: i32) -> Lanes {
+        each(partial, |partial| i32x4_add(partial, i32x4_splat(by)))
+    }
+
+    #[inline(always)]
+    unsafe fn flush_scaled(sum: Lanes, partial: Lanes, scale: Lanes) -> Lanes {
+        let scaled = both(partial, scale, |partial, scale| i32x4_mul(partial, scale));
+        both(sum, scaled, |sum, scaled| i32x4_add(sum, scaled))
+    }
+}
