@@ -13,6 +13,11 @@ macro_rules! dispatch {
         unsafe fn avx512$(<$format: $crate::cpu::Format>)?($($arg: $type),*) $(-> $out)? {
             unsafe { $kernel::<$crate::cpu::avx512::Avx512 $(, $format)?>($($arg),*) }
         }
+        #[cfg(target_arch = "aarch64")]
+        #[target_feature(enable = "dotprod")]
+        unsafe fn neon_dot$(<$format: $crate::cpu::Format>)?($($arg: $type),*) $(-> $out)? {
+            unsafe { $kernel::<$crate::cpu::neon::Neon<$crate::cpu::neon::DotProd> $(, $format)?>($($arg),*) }
+        }
         // SAFETY: a `Cpu` comes from `Cpu::available`, so the machine has its instructions.
         unsafe {
             match $cpu.0 {
@@ -23,6 +28,12 @@ macro_rules! dispatch {
                 $crate::cpu::Set::Avx2 => avx2$(::<$format>)?($($arg),*),
                 #[cfg(target_arch = "x86_64")]
                 $crate::cpu::Set::Avx512 => avx512$(::<$format>)?($($arg),*),
+                #[cfg(target_arch = "aarch64")]
+                $crate::cpu::Set::Neon => {
+                    $kernel::<$crate::cpu::neon::Neon<$crate::cpu::neon::Plain> $(, $format)?>($($arg),*)
+                }
+                #[cfg(target_arch = "aarch64")]
+                $crate::cpu::Set::NeonDot => neon_dot$(::<$format>)?($($arg),*),
             }
         }
     }};
@@ -41,6 +52,8 @@ mod format;
 mod isa;
 mod lines;
 mod matmul;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
@@ -73,6 +86,12 @@ enum Set {
     /// AVX-512 (F, BW, VL) with VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// NEON, which every aarch64 has.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// NEON with the dot product extension.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
 }
 
 impl Cpu {
@@ -92,6 +111,13 @@ impl Cpu {
                 && is_x86_feature_detected!("avx512vnni");
             if avx512 && available.contains(&Set::Avx2) {
                 available.push(Set::Avx512);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            available.push(Set::Neon);
+            if std::arch::is_aarch64_feature_detected!("dotprod") {
+                available.push(Set::NeonDot);
             }
         }
         available.into_iter().map(Self).collect()
@@ -114,6 +140,10 @@ impl Cpu {
             Set::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => "avx512-vnni",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDot => "neon-dotprod",
         }
     }
 
@@ -127,6 +157,8 @@ impl Cpu {
             Set::Avx2 => avx2::Avx2::LANES,
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => avx512::Avx512::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDot => neon::Neon::<neon::Plain>::LANES,
         }
     }
 
