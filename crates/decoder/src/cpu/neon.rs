@@ -1,4 +1,14 @@
-//! NEON's 128-bit vectors in pairs, with and without the dot product instructions.
+//! NEON's 128-bit vectors in pairs, with and without the dot product extension.
+//!
+//! On another machine the tests run in an emulator, `cortex-a53` without the extension and `max` with it:
+//!
+//! ```sh
+//! rustup target add aarch64-unknown-linux-gnu
+//! apt-get install gcc-aarch64-linux-gnu qemu-user-static
+//! export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+//! export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -cpu max -L /usr/aarch64-linux-gnu"
+//! cargo test -p decoder --target aarch64-unknown-linux-gnu --lib --test logits
+//! ```
 
 use core::{
     arch::{aarch64::*, asm},
@@ -81,7 +91,7 @@ impl<P: Products> Isa for Neon<P> {
     #[inline(always)]
     unsafe fn prefetch(from: *const u8) {
         // The intrinsic is unstable in Rust.
-        unsafe { asm!("prfm pldl1keep, [{}]", in(reg) from, options(nomem, nostack, preserves_flags)) };
+        unsafe { asm!("prfm pldl1keep, [{}]", in(reg) from, options(readonly, nostack, preserves_flags)) };
     }
 
     #[inline(always)]
@@ -99,6 +109,7 @@ impl<P: Products> Isa for Neon<P> {
         both(a, b, |a, b| unsafe { vorrq_u8(a, b) })
     }
 
+    /// Within each byte, so that the highest bits need no mask.
     #[inline(always)]
     unsafe fn shr(a: Bytes, bits: u32) -> Bytes {
         each(a, |a| unsafe { vshlq_u8(a, vdupq_n_s8(-(bits as i8))) })
@@ -195,13 +206,14 @@ pub struct Quads;
 /// `sum` plus the products of each four weights and the first four bytes of `input`. The intrinsic is unstable in Rust.
 #[inline]
 #[target_feature(enable = "dotprod")]
-fn sdot(mut sum: int32x4_t, weights: uint8x16_t, input: f32) -> int32x4_t {
+fn sdot([mut a, mut b]: Ints, weights: Bytes, input: f32) -> Ints {
     // SAFETY: the instruction touches its registers only, and the function has its feature.
     unsafe {
-        asm!("sdot {:v}.4s, {:v}.16b, {:v}.4b[0]", inlateout(vreg) sum, in(vreg) weights, in(vreg) input,
+        asm!("sdot {:v}.4s, {:v}.16b, {input:v}.4b[0]", "sdot {:v}.4s, {:v}.16b, {input:v}.4b[0]",
+             inout(vreg) a, in(vreg) weights[0], inout(vreg) b, in(vreg) weights[1], input = in(vreg) input,
              options(pure, nomem, nostack, preserves_flags));
     }
-    sum
+    [a, b]
 }
 
 impl Dot<Neon<DotProd>> for Quads {
@@ -229,12 +241,12 @@ impl Dot<Neon<DotProd>> for Quads {
 
     #[inline(always)]
     unsafe fn add(partial: Ints, weights: Bytes, input: f32) -> Ints {
-        unsafe { [sdot(partial[0], weights[0], input), sdot(partial[1], weights[1], input)] }
+        unsafe { sdot(partial, weights, input) }
     }
 
     #[inline(always)]
     unsafe fn flush((): (), sum: Ints, partial: Ints) -> Ints {
-        both(sum, partial, |sum, partial| unsafe { vaddq_s32(sum, partial) })
+        unsafe { Neon::<DotProd>::add(sum, partial) }
     }
 }
 
@@ -252,9 +264,17 @@ impl ScaledDot<Neon<DotProd>> for Quads {
     }
 }
 
+/// Four activations in every lane. Of the intrinsic's result the compiler would know that all parts are equal: it would multiply the
+/// upper weights by the lower activations, and move them down first.
 #[inline(always)]
 unsafe fn splat_quad(row: InputRow, quad: usize) -> int8x16_t {
-    unsafe { vreinterpretq_s8_s32(vdupq_n_s32(row.bytes(quad).cast::<i32>().read_unaligned())) }
+    let input;
+    // SAFETY: the four bytes are readable, as the caller says.
+    unsafe {
+        asm!("ld1r {{{:v}.4s}}, [{}]", out(vreg) input, in(reg) row.bytes(quad),
+             options(pure, readonly, nostack, preserves_flags));
+    }
+    input
 }
 
 /// Sums of products in `i16`, four of each lane: those of one scale fit, 8 * 31 * 128 or 4 * 63 * 128 at most.
@@ -306,7 +326,7 @@ impl Dot<Neon<Plain>> for Words {
 
     #[inline(always)]
     unsafe fn flush((): (), sum: Ints, partial: [int16x8_t; 4]) -> Ints {
-        both(sum, across(partial), |sum, partial| unsafe { vaddq_s32(sum, partial) })
+        unsafe { Neon::<Plain>::add(sum, across(partial)) }
     }
 }
 
@@ -360,6 +380,6 @@ impl Dot<Neon<Plain>> for PairSums {
 
     #[inline(always)]
     unsafe fn flush((): (), sum: Ints, partial: Ints) -> Ints {
-        both(sum, partial, |sum, partial| unsafe { vaddq_s32(sum, partial) })
+        unsafe { Neon::<Plain>::add(sum, partial) }
     }
 }
