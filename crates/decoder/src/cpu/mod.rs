@@ -55,6 +55,8 @@ mod matmul;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
+#[cfg(test)]
+mod tests;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 
@@ -169,6 +171,14 @@ impl Cpu {
             Set::Avx512 => avx512::Avx512::BIAS,
             _ => 0,
         }
+    }
+
+    /// Has the machine what candle's dot products need? On aarch64 they use the dot product extension without asking for it.
+    pub(crate) fn suits_candle(self) -> bool {
+        #[cfg(target_arch = "aarch64")]
+        return self.0 == Set::NeonDot;
+        #[cfg(not(target_arch = "aarch64"))]
+        true
     }
 
     /// Are activations wanted as `i16`, too?
