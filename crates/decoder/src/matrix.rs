@@ -265,11 +265,12 @@ impl<T: PlainData> Rows<T> {
     /// By candle's own dot product, which rounds the activations as llama.cpp does.
     fn matmul_blocks(&self, matrix: &Matrix, input: &Input<'_>, out: &mut [f32]) {
         let stride = matrix.columns / T::BLCK_SIZE;
+        let dot = if matrix.cpu.suits_candle() { T::vec_dot } else { T::vec_dot_unopt };
         let mut rounded = vec![T::VecDotType::zeros(); matrix.columns / T::VecDotType::BLCK_SIZE];
         for (input, out) in input.values.chunks_exact(matrix.columns).zip(out.chunks_exact_mut(matrix.rows)) {
             T::VecDotType::from_float(input, &mut rounded);
             for (row, out) in self.0.chunks_exact(stride).zip(out) {
-                *out = T::vec_dot(matrix.columns, row, &rounded);
+                *out = dot(matrix.columns, row, &rounded);
             }
         }
     }

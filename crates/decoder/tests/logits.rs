@@ -70,14 +70,14 @@ fn every_tensor_type_is_as_close_to_its_exact_weights_as_candle() {
         let exact = candle_logits(&model.write_dequantized(), &tokens);
         let gguf = model.write();
         let error = |logits: &[f32]| max_difference(logits, &exact) / spread(&exact);
-        let candle = error(&candle_logits(&gguf, &tokens));
         let tolerance = if matches!(dtype, F16 | BF16) { 1e-4 } else { 0.03 };
         for cpu in Cpu::available() {
             let ours = error(&logits_on(cpu, &gguf, &tokens));
             assert!(
                 ours <= tolerance,
-                "{dtype:?} on {} is off by {ours} of the spread, candle by {candle}",
-                cpu.name()
+                "{dtype:?} on {} is off by {ours} of the spread, candle by {}",
+                cpu.name(),
+                error(&candle_logits(&gguf, &tokens))
             );
         }
     }
@@ -110,6 +110,19 @@ fn a_batch_gives_the_very_numbers_of_its_tokens_one_by_one() {
         let mut batch = Session::new(weights, CONTEXT);
         batch.forward(&tokens).expect("the forward pass succeeds");
         assert_eq!(batch.logits(), stepwise.logits(), "{dtype:?} on {}", cpu.name());
+    }
+}
+
+#[test]
+fn all_sets_with_fused_arithmetic_give_the_same_numbers() {
+    for dtype in QUANTIZED {
+        let gguf = TinyModel::new(dtype).write();
+        let tokens = tokens(75, VOCAB);
+        let fused = Cpu::available().into_iter().filter(|cpu| cpu.name() != "portable");
+        let logits: Vec<_> = fused.map(|cpu| (cpu.name(), logits_on(cpu, &gguf, &tokens))).collect();
+        for two in logits.windows(2) {
+            assert_eq!(two[0].1, two[1].1, "{dtype:?}: {} and {}", two[0].0, two[1].0);
+        }
     }
 }
 

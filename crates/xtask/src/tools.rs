@@ -102,9 +102,14 @@ impl Simd {
     }
 }
 
+/// Has rustup installed this target's standard library?
+pub fn has_target(target: &str) -> bool {
+    let has = |list: String| list.lines().any(|line| line.trim() == target);
+    output(&mut command("rustup", "target list --installed")).is_some_and(has)
+}
+
 fn wasm_rust() -> Result<WasmRust> {
-    let has = |list: String| list.lines().any(|line| line.trim() == "wasm32-unknown-unknown");
-    if output(&mut command("rustup", "target list --installed")).is_some_and(has) {
+    if has_target("wasm32-unknown-unknown") {
         return Ok(WasmRust::Rustup);
     }
     let debian = || Path::new("/usr/bin/cargo").exists() && DEBIAN_RUST.iter().all(|name| is_installed(name));

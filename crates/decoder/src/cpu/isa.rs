@@ -83,7 +83,7 @@ pub trait Dot<I: Isa>: Sized {
     type Input: Copy;
     /// Sums of products on their way.
     type Partial: Copy;
-    /// Are these `i32` already, so that any number of products may be added up?
+    /// Do these hold all products of one scale, as `i32` do?
     const WIDE: bool;
 
     unsafe fn prepare(k: I::Constants, bytes: I::Bytes) -> Self::Weights;

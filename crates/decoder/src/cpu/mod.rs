@@ -13,6 +13,11 @@ macro_rules! dispatch {
         unsafe fn avx512$(<$format: $crate::cpu::Format>)?($($arg: $type),*) $(-> $out)? {
             unsafe { $kernel::<$crate::cpu::avx512::Avx512 $(, $format)?>($($arg),*) }
         }
+        #[cfg(target_arch = "aarch64")]
+        #[target_feature(enable = "dotprod")]
+        unsafe fn neon_dot$(<$format: $crate::cpu::Format>)?($($arg: $type),*) $(-> $out)? {
+            unsafe { $kernel::<$crate::cpu::neon::Neon<$crate::cpu::neon::DotProd> $(, $format)?>($($arg),*) }
+        }
         // SAFETY: a `Cpu` comes from `Cpu::available`, so the machine has its instructions.
         unsafe {
             match $cpu.0 {
@@ -23,6 +28,12 @@ macro_rules! dispatch {
                 $crate::cpu::Set::Avx2 => avx2$(::<$format>)?($($arg),*),
                 #[cfg(target_arch = "x86_64")]
                 $crate::cpu::Set::Avx512 => avx512$(::<$format>)?($($arg),*),
+                #[cfg(target_arch = "aarch64")]
+                $crate::cpu::Set::Neon => {
+                    $kernel::<$crate::cpu::neon::Neon<$crate::cpu::neon::Plain> $(, $format)?>($($arg),*)
+                }
+                #[cfg(target_arch = "aarch64")]
+                $crate::cpu::Set::NeonDot => neon_dot$(::<$format>)?($($arg),*),
             }
         }
     }};
@@ -42,9 +53,13 @@ mod format;
 mod isa;
 mod lines;
 mod matmul;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(target_feature = "relaxed-simd")))]
 mod plain;
 mod portable;
+#[cfg(test)]
+mod tests;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -80,6 +95,12 @@ enum Set {
     /// AVX-512 (F, BW, VL) with VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// NEON, which every aarch64 has.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// NEON with the dot product extension.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
 }
 
 impl Cpu {
@@ -99,6 +120,13 @@ impl Cpu {
                 && is_x86_feature_detected!("avx512vnni");
             if avx512 && available.contains(&Set::Avx2) {
                 available.push(Set::Avx512);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            available.push(Set::Neon);
+            if std::arch::is_aarch64_feature_detected!("dotprod") {
+                available.push(Set::NeonDot);
             }
         }
         available.into_iter().map(Self).collect()
@@ -121,6 +149,10 @@ impl Cpu {
             Set::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => "avx512-vnni",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDot => "neon-dotprod",
         }
     }
 
@@ -135,7 +167,17 @@ impl Cpu {
             Set::Avx2 => quads(avx2::Avx2::LANES),
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => Packing { bias: avx512::Avx512::BIAS, ..quads(avx512::Avx512::LANES) },
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon | Set::NeonDot => quads(neon::Neon::<neon::Plain>::LANES),
         }
+    }
+
+    /// Has the machine what candle's dot products need? On aarch64 they use the dot product extension without asking for it.
+    pub(crate) fn suits_candle(self) -> bool {
+        #[cfg(target_arch = "aarch64")]
+        return self.0 == Set::NeonDot;
+        #[cfg(not(target_arch = "aarch64"))]
+        true
     }
 
     /// Are activations wanted as `i16`, too?
