@@ -116,13 +116,7 @@ fn speed<D: Device>(device: D, settings: Settings, memory: impl Fn() -> String) 
         };
         let map = LoraMap::new(&model.shape, &config, Targets::All.of(&model.shape)?);
         let values = map.initialize(2);
-        let options = TrainerOptions {
-            dropout: 0.0,
-            seed: 0,
-            recompute,
-            at_once: if recompute { length.max(256) } else { 8192 },
-            threads,
-        };
+        let options = TrainerOptions { dropout: 0.0, seed: 0, recompute, at_once: length.max(256), threads };
         let mut trainer = LoraTrainer::on(device, model, weights, map, values, options);
         let seconds = seconds(steps, || trainer.train(&batch, RULE, 1e-3))?;
         Ok(report(seconds))

@@ -230,7 +230,7 @@ pub struct Relaxed;
 impl Dot<Wasm> for Relaxed {
     type Weights = Lanes;
     type Input = v128;
-    /// Lanes sums in `i16`.
+    /// Sums of pairs in `i16`.
     type Partial = Lanes;
     const WIDE: bool = false;
 

@@ -80,13 +80,13 @@ Slot *exchange(Slot mine) {
 float __shfl_xor_sync(unsigned, float x, int mask) { return exchange({x})[current ^ mask].x; }
 float __uint_as_float(unsigned bits) { float x; memcpy(&x, &bits, 4); return x; }
 unsigned __float_as_uint(float x) { unsigned bits; memcpy(&bits, &x, 4); return bits; }
-unsigned round_up_half(float x) {
+unsigned to_bf16(float x) {
   unsigned bits = __float_as_uint(x);
   return x != x ? 0x7fff : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
-unsigned round_pair(float low, float high) { return round_up_half(high) << 16 | round_up_half(low); }
+unsigned round_pair(float low, float high) { return to_bf16(high) << 16 | to_bf16(low); }
 
-// The tensor cores' instructions on 16-bit numbers, ldmatrix and mma.m16n8k16 of the PTX ISA.
+// The tensor cores' instructions, as the PTX ISA describes them: ldmatrix on 16-bit numbers first.
 unsigned short number_at(const void *row, unsigned i) { return ((const unsigned short *)row)[i]; }
 template <class Row> void load_matrices_by(unsigned (&out)[4], const Row *row, bool is_transposed) {
   if ((uintptr_t)row % 16) failure = "a row of a matrix that does not begin at 16 bytes";
@@ -102,34 +102,33 @@ template <class Row> void load_matrices_by(unsigned (&out)[4], const Row *row, b
 }
 template <class Row> void load_matrices(unsigned (&out)[4], const Row *row) { load_matrices_by(out, row, false); }
 template <class Row> void load_matrices_transposed(unsigned (&out)[4], const Row *row) { load_matrices_by(out, row, true); }
-void multiply_matrices(float (&sum)[4], const unsigned (&a)[4], unsigned b_low, unsigned b_high) {
+// A product of 16 x inner by inner x 8 numbers. A word of a lane holds `packed` of them: of each four lanes, those of a row or a
+// column side by side; the words of `a` are of rows 0 to 7 and 8 to 15, then of the second half of inner.
+template <unsigned inner, class Number>
+void multiply(float (&sum)[4], const unsigned (&a)[4], unsigned b_low, unsigned b_high, Number number) {
+  const unsigned half = inner / 2, packed = half / 4;
   Slot mine;
   for (unsigned i = 0; i < 4; i++) mine.words[i] = a[i];
   mine.words[4] = b_low, mine.words[5] = b_high;
   const Slot *lanes = exchange(mine) + current / WARP * WARP;
   unsigned lane = current % WARP;
-  auto number = [&](unsigned owner, unsigned word, unsigned k) {
-    return __uint_as_float(k % 2 ? lanes[owner].words[word] & 0xffff0000u : lanes[owner].words[word] << 16);
-  };
   for (unsigned i = 0; i < 4; i++) {
     unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-    for (unsigned k = 0; k < 16; k++)
-      sum[i] += number(row % 8 * 4 + k % 8 / 2, row / 8 + k / 8 * 2, k) * number(column * 4 + k % 8 / 2, 4 + k / 8, k);
+    for (unsigned k = 0; k < inner; k++) {
+      unsigned owner = k % half / packed;
+      sum[i] += number(lanes[row % 8 * 4 + owner].words[row / 8 + k / half * 2], k % packed) *
+                number(lanes[column * 4 + owner].words[4 + k / half], k % packed);
+    }
   }
+}
+// mma.m16n8k16.
+void multiply_matrices(float (&sum)[4], const unsigned (&a)[4], unsigned b_low, unsigned b_high) {
+  auto number = [](unsigned word, unsigned upper) { return __uint_as_float(upper ? word & 0xffff0000u : word << 16); };
+  multiply<16>(sum, a, b_low, b_high, number);
 }
 // mma.m16n8k8 on numbers whose lower 13 bits are not looked at.
 void multiply_matrices_of_8(float (&sum)[4], const unsigned (&a)[4], unsigned b_low, unsigned b_high) {
-  Slot mine;
-  for (unsigned i = 0; i < 4; i++) mine.words[i] = a[i];
-  mine.words[4] = b_low, mine.words[5] = b_high;
-  const Slot *lanes = exchange(mine) + current / WARP * WARP;
-  unsigned lane = current % WARP;
-  auto number = [&](unsigned owner, unsigned word) { return __uint_as_float(lanes[owner].words[word] & 0xffffe000u); };
-  for (unsigned i = 0; i < 4; i++) {
-    unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-    for (unsigned k = 0; k < 8; k++)
-      sum[i] += number(row % 8 * 4 + k % 4, row / 8 + k / 4 * 2) * number(column * 4 + k % 4, 4 + k / 4);
-  }
+  multiply<8>(sum, a, b_low, b_high, [](unsigned word, unsigned) { return __uint_as_float(word & 0xffffe000u); });
 }
 }
 
