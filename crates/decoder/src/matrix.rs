@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 use crate::{
     LoadError, TensorType,
-    cpu::{self, Activations, Cpu, Format, Job, Lines, Rounding, Scratch},
+    cpu::{self, Activations, Cpu, Format, Job, Lines, Packing, Panels, Rounding, Scratch},
 };
 
 /// Activation rows, as they are and rounded to 8 bits.
@@ -139,21 +139,19 @@ impl Matrix {
 /// Quantized rows in the kernels' own layout: see [`cpu::Format`].
 struct Packed<F> {
     bytes: Lines,
-    /// Rows that came before the last panel was full.
+    panels: Panels,
     rows: usize,
+    packing: Packing,
     cpu: Cpu,
     format: PhantomData<F>,
 }
 
 impl<F: Format> Packed<F> {
-    fn panel_bytes(columns: usize, cpu: Cpu) -> usize {
-        columns / (cpu::SUB * F::SUBS) * cpu::unit_bytes::<F>() * cpu.packing().lanes
-    }
-
     fn with_capacity(rows: usize, columns: usize, cpu: Cpu) -> Option<Self> {
-        let panels = rows.div_ceil(cpu.packing().lanes);
-        let bytes = Lines::with_capacity(panels.checked_mul(Self::panel_bytes(columns, cpu))?)?;
-        Some(Self { bytes, rows: 0, cpu, format: PhantomData })
+        let packing = cpu.packing();
+        let panels = Panels::new::<F>(packing.lanes, rows, columns);
+        let bytes = Lines::zeros(panels.bytes()?)?;
+        Some(Self { bytes, panels, rows: 0, packing, cpu, format: PhantomData })
     }
 }
 
@@ -163,18 +161,12 @@ impl<F: Format> Storage for Packed<F> {
     }
 
     fn push(&mut self, rows: &[u8], columns: usize) -> bool {
-        let (packing, panel_bytes) = (self.cpu.packing(), Self::panel_bytes(columns, self.cpu));
-        let unit_bytes = cpu::unit_bytes::<F>() * packing.lanes;
+        let unit_bytes = cpu::unit_bytes::<F>() * self.packing.lanes;
         for row in rows.chunks_exact(columns / (cpu::SUB * F::SUBS) * F::BLOCK_BYTES) {
-            let lane = self.rows % packing.lanes;
-            if lane == 0 && !self.bytes.grow(panel_bytes) {
-                return false;
-            }
-            let bytes = self.bytes.as_mut_slice();
-            let start = bytes.len() - panel_bytes;
-            let units = bytes[start..].chunks_exact_mut(unit_bytes);
-            for (block, unit) in row.chunks_exact(F::BLOCK_BYTES).zip(units) {
-                cpu::pack::<F>(block, unit, lane, packing);
+            let (panel, lane) = (self.rows / self.packing.lanes, self.rows % self.packing.lanes);
+            for (index, block) in row.chunks_exact(F::BLOCK_BYTES).enumerate() {
+                let start = self.panels.unit(panel, index * cpu::SUB * F::SUBS);
+                cpu::pack::<F>(block, &mut self.bytes.as_mut_slice()[start..][..unit_bytes], lane, self.packing);
             }
             self.rows += 1;
         }
@@ -182,13 +174,11 @@ impl<F: Format> Storage for Packed<F> {
     }
 
     fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        let packing = self.cpu.packing();
-        let lanes = packing.lanes;
-        let panel_bytes = Self::panel_bytes(out.len(), self.cpu);
-        let panel = &self.bytes.as_slice()[row / lanes * panel_bytes..][..panel_bytes];
-        let units = panel.chunks_exact(cpu::unit_bytes::<F>() * lanes);
-        for (unit, out) in units.zip(out.chunks_exact_mut(cpu::SUB * F::SUBS)) {
-            cpu::unpack_lane::<F>(unit, row % lanes, packing, out);
+        let unit_bytes = cpu::unit_bytes::<F>() * self.packing.lanes;
+        let (panel, lane) = (row / self.packing.lanes, row % self.packing.lanes);
+        for (index, out) in out.chunks_exact_mut(cpu::SUB * F::SUBS).enumerate() {
+            let start = self.panels.unit(panel, index * cpu::SUB * F::SUBS);
+            cpu::unpack_lane::<F>(&self.bytes.as_slice()[start..][..unit_bytes], lane, self.packing, out);
         }
     }
 

@@ -134,8 +134,10 @@ impl Rounded {
         self.rows
     }
 
-    pub fn row(&self, row: usize) -> InputRow {
-        let words = self.words.get(row * self.columns..).unwrap_or_default();
-        InputRow { blocks: self.blocks[row * self.columns / SUB..].as_ptr(), words: words.as_ptr() }
+    /// A row from a column on.
+    pub fn row(&self, row: usize, column: usize) -> InputRow {
+        let at = row * self.columns + column;
+        let words = self.words.get(at..).unwrap_or_default();
+        InputRow { blocks: self.blocks[at / SUB..].as_ptr(), words: words.as_ptr() }
     }
 }

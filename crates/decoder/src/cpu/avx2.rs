@@ -32,11 +32,6 @@ impl Isa for Avx2 {
     fn constants() {}
 
     #[inline(always)]
-    unsafe fn prefetch(from: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
-    }
-
-    #[inline(always)]
     unsafe fn bytes(from: *const u8) -> __m256i {
         unsafe { _mm256_loadu_si256(from.cast()) }
     }

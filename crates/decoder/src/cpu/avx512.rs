@@ -33,11 +33,6 @@ impl Isa for Avx512 {
     fn constants() {}
 
     #[inline(always)]
-    unsafe fn prefetch(from: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
-    }
-
-    #[inline(always)]
     unsafe fn bytes(from: *const u8) -> __m512i {
         unsafe { _mm512_loadu_si512(from.cast()) }
     }

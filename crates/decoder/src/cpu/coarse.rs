@@ -6,7 +6,7 @@ use std::array::from_fn;
 use super::{
     format::{self, Format, SUB},
     isa::{Block, Dot, InputRow, Isa, ScaledDot},
-    matmul::{pairs_per_flush, prefetch, record, tile_quads},
+    matmul::{pairs_per_flush, record, tile_quads},
 };
 
 /// Multiplies one panel as it comes from memory.
@@ -16,9 +16,9 @@ pub unsafe fn stream<I: Isa, F: Format, const T: usize>(
     panel: *const u8,
     columns: usize,
     mut inputs: [InputRow; T],
+    mut sums: [I::Floats; T],
 ) -> [I::Floats; T] {
     unsafe {
-        let mut sums = [I::splat(0.0); T];
         let unit_bytes = format::unit_bytes::<F>() * I::LANES;
         let mut unit = panel;
         for _ in 0..columns / (SUB * F::SUBS) {
@@ -26,7 +26,6 @@ pub unsafe fn stream<I: Isa, F: Format, const T: usize>(
             let mut dots = [I::zero(); T];
             let (mut small, mut codes) = (format::small::<I, F>(unit), format::codes::<I, F>(unit));
             for _ in 0..F::SUBS {
-                prefetch::<I>(codes, unit_bytes / F::SUBS);
                 dots = stream_sub::<I, F, T>(k, dots, small, codes, inputs);
                 small = small.add(F::SCALES * I::LANES);
                 codes = format::next_codes::<I, F>(codes);
@@ -73,11 +72,11 @@ pub unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
     scratch: *const u8,
     columns: usize,
     mut inputs: [InputRow; T],
+    mut sums: [[I::Floats; T]; P],
 ) -> [[I::Floats; T]; P] {
     unsafe {
         let (_, _, record_bytes) = record::<I, F, P>();
         let mut record = scratch;
-        let mut sums = [[I::splat(0.0); T]; P];
         for _ in 0..columns / (SUB * F::SUBS) {
             let blocks = inputs.map(|input| input.blocks);
             let mut smalls = units.map(|unit| format::small::<I, F>(unit));

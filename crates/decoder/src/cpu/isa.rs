@@ -37,10 +37,6 @@ pub trait Isa: Copy + 'static {
     /// To be made once, outside of all loops.
     fn constants() -> Self::Constants;
 
-    /// Asks for the cache line at an address that may be out of bounds. Where nobody can be asked, it does nothing.
-    #[inline(always)]
-    unsafe fn prefetch(_: *const u8) {}
-
     /// `4 * LANES` bytes.
     unsafe fn bytes(from: *const u8) -> Self::Bytes;
     unsafe fn and(k: Self::Constants, a: Self::Bytes, mask: Mask) -> Self::Bytes;

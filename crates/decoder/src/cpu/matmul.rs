@@ -11,6 +11,7 @@ use super::{
     coarse,
     format::{self, Format, SUB},
     isa::{Block, Dot, InputRow, Isa, SUM_SHIFT},
+    panels::{Panels, Stripe},
 };
 
 /// `out[n * rows + row] = weights[row] · inputs[n]`
@@ -27,26 +28,24 @@ pub struct Job<'a> {
 /// Room for an unpacked pair of panels.
 pub type Scratch = Vec<u8>;
 
-/// How far ahead of its products the weights are asked for, in bytes.
-const AHEAD: usize = 4096;
-
 #[inline(always)]
 pub unsafe fn matmul<I: Isa, F: Format>(job: &mut Job<'_>) {
-    let panel_bytes = job.columns / (SUB * F::SUBS) * format::unit_bytes::<F>() * I::LANES;
+    let panels = Panels::new::<F>(I::LANES, job.rows, job.columns);
     debug_assert_eq!(job.columns % (SUB * F::SUBS), 0);
-    debug_assert_eq!(job.weights.len(), panel_bytes * job.rows.div_ceil(I::LANES));
+    debug_assert_eq!(Some(job.weights.len()), panels.bytes());
     debug_assert_eq!(job.out.len(), job.rows * job.inputs.rows());
-    let panels = job.rows.div_ceil(I::LANES);
-    let panel = |index: usize| unsafe { job.weights.as_ptr().add(index * panel_bytes) };
     let k = I::constants();
-    let mut first = 0;
-    while first < panels {
-        if I::PANELS == 2 && first + 1 < panels {
-            unsafe { pass::<I, F, 2>(k, [panel(first), panel(first + 1)], first, job) };
-        } else {
-            unsafe { pass::<I, F, 1>(k, [panel(first)], first, job) };
+    for stripe in panels.stripes() {
+        let panel = |index: usize| unsafe { job.weights.as_ptr().add(stripe.panel(index)) };
+        let mut first = 0;
+        while first < panels.count {
+            if I::PANELS == 2 && first + 1 < panels.count {
+                unsafe { pass::<I, F, 2>(k, [panel(first), panel(first + 1)], first, &stripe, job) };
+            } else {
+                unsafe { pass::<I, F, 1>(k, [panel(first)], first, &stripe, job) };
+            }
+            first += I::PANELS;
         }
-        first += I::PANELS;
     }
 }
 
@@ -56,6 +55,7 @@ unsafe fn pass<I: Isa, F: Format, const P: usize>(
     k: I::Constants,
     panels: [*const u8; P],
     first_panel: usize,
+    stripe: &Stripe,
     job: &mut Job<'_>,
 ) {
     unsafe {
@@ -63,22 +63,22 @@ unsafe fn pass<I: Isa, F: Format, const P: usize>(
             for (p, panel) in panels.into_iter().enumerate() {
                 let mut first = 0;
                 while F::Dot::<I>::streams::<F>() && first + 1 < job.inputs.rows() {
-                    stream_rows::<I, F, 2>(k, panel, first_panel + p, first, job);
+                    stream_rows::<I, F, 2>(k, panel, first_panel + p, first, stripe, job);
                     first += 2;
                 }
                 if first < job.inputs.rows() {
-                    stream_rows::<I, F, 1>(k, panel, first_panel + p, first, job);
+                    stream_rows::<I, F, 1>(k, panel, first_panel + p, first, stripe, job);
                 }
             }
             return;
         }
-        unpack::<I, F, P>(k, panels, job.columns, job.scratch);
+        unpack::<I, F, P>(k, panels, stripe.columns, job.scratch);
         let mut first = 0;
         while first < job.inputs.rows() {
             first += match I::TILE.min(job.inputs.rows() - first) {
-                1 => rows::<I, F, P, 1>(k, panels, first_panel, first, job),
-                2 | 3 => rows::<I, F, P, 2>(k, panels, first_panel, first, job),
-                _ => rows::<I, F, P, 4>(k, panels, first_panel, first, job),
+                1 => rows::<I, F, P, 1>(k, panels, first_panel, first, stripe, job),
+                2 | 3 => rows::<I, F, P, 2>(k, panels, first_panel, first, stripe, job),
+                _ => rows::<I, F, P, 4>(k, panels, first_panel, first, stripe, job),
             };
         }
     }
@@ -91,13 +91,15 @@ unsafe fn stream_rows<I: Isa, F: Format, const T: usize>(
     panel: *const u8,
     panel_index: usize,
     first: usize,
+    stripe: &Stripe,
     job: &mut Job<'_>,
 ) {
     unsafe {
-        let inputs: [InputRow; T] = from_fn(|t| job.inputs.row(first + t));
+        let inputs: [InputRow; T] = from_fn(|t| job.inputs.row(first + t, stripe.first_column));
+        let [sums] = start_sums::<I, 1, T>(panel_index, first, stripe, job);
         let sums = match F::SUBS {
-            1 => stream::<I, F, T>(k, panel, job.columns, inputs),
-            _ => coarse::stream::<I, F, T>(k, panel, job.columns, inputs),
+            1 => stream::<I, F, T>(k, panel, stripe.columns, inputs, sums),
+            _ => coarse::stream::<I, F, T>(k, panel, stripe.columns, inputs, sums),
         };
         store::<I, 1, T>([sums], panel_index, first, job);
     }
@@ -110,34 +112,35 @@ unsafe fn rows<I: Isa, F: Format, const P: usize, const T: usize>(
     panels: [*const u8; P],
     first_panel: usize,
     first: usize,
+    stripe: &Stripe,
     job: &mut Job<'_>,
 ) -> usize {
     unsafe {
-        let inputs: [InputRow; T] = from_fn(|t| job.inputs.row(first + t));
+        let inputs: [InputRow; T] = from_fn(|t| job.inputs.row(first + t, stripe.first_column));
         let scratch = job.scratch.as_ptr();
+        let sums = start_sums::<I, P, T>(first_panel, first, stripe, job);
         let sums = match F::SUBS {
-            1 => tile::<I, F, P, T>(k, scratch, job.columns, inputs),
-            _ => coarse::tile::<I, F, P, T>(k, panels, scratch, job.columns, inputs),
+            1 => tile::<I, F, P, T>(k, scratch, stripe.columns, inputs, sums),
+            _ => coarse::tile::<I, F, P, T>(k, panels, scratch, stripe.columns, inputs, sums),
         };
         store::<I, P, T>(sums, first_panel, first, job);
         T
     }
 }
 
-/// Multiplies one panel as it comes from memory: a single stream is what prefetching works best on.
+/// Multiplies one panel as it comes from memory: a single stream is what the processor fetches ahead best.
 #[inline(always)]
 unsafe fn stream<I: Isa, F: Format, const T: usize>(
     k: I::Constants,
     panel: *const u8,
     columns: usize,
     mut inputs: [InputRow; T],
+    mut sums: [I::Floats; T],
 ) -> [I::Floats; T] {
     unsafe {
-        let mut sums = [I::splat(0.0); T];
         let unit_bytes = format::unit_bytes::<F>() * I::LANES;
         let mut unit = panel;
         for _ in 0..columns / SUB {
-            prefetch::<I>(unit, unit_bytes);
             let codes = format::codes::<I, F>(unit);
             let mut dots: [I::Ints; T] = from_fn(|t| start::<I, F>(inputs[t].blocks));
             for first in (0..4).step_by(pairs_per_flush::<I, F, F::Dot<I>>()) {
@@ -154,14 +157,6 @@ unsafe fn stream<I: Isa, F: Format, const T: usize>(
             unit = unit.add(unit_bytes);
         }
         sums
-    }
-}
-
-/// Asks for what follows `len` bytes from here some way ahead.
-#[inline(always)]
-pub unsafe fn prefetch<I: Isa>(from: *const u8, len: usize) {
-    for line in (0..len).step_by(64) {
-        unsafe { I::prefetch(from.wrapping_add(AHEAD + line)) };
     }
 }
 
@@ -302,10 +297,10 @@ unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
     scratch: *const u8,
     columns: usize,
     mut inputs: [InputRow; T],
+    mut sums: [[I::Floats; T]; P],
 ) -> [[I::Floats; T]; P] {
     unsafe {
         let (quad_bytes, float_bytes, record_bytes) = record::<I, F, P>();
-        let mut sums = [[I::splat(0.0); T]; P];
         for block in 0..columns / SUB {
             let record = scratch.add(block * record_bytes);
             let floats = record.add(8 * P * quad_bytes);
@@ -331,6 +326,35 @@ unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
         }
         sums
     }
+}
+
+/// What the stripes before have summed up.
+#[inline(always)]
+unsafe fn start_sums<I: Isa, const P: usize, const T: usize>(
+    first_panel: usize,
+    first: usize,
+    stripe: &Stripe,
+    job: &Job<'_>,
+) -> [[I::Floats; T]; P] {
+    let mut sums = unsafe { [[I::splat(0.0); T]; P] };
+    if stripe.first_column == 0 {
+        return sums;
+    }
+    for (p, sums) in sums.iter_mut().enumerate() {
+        let row = (first_panel + p) * I::LANES;
+        let lanes = I::LANES.min(job.rows - row);
+        for (t, sum) in sums.iter_mut().enumerate() {
+            let out = &job.out[(first + t) * job.rows + row..][..lanes];
+            *sum = if lanes == I::LANES {
+                unsafe { I::load(out.as_ptr()) }
+            } else {
+                let mut all = [0.0; 16];
+                all[..lanes].copy_from_slice(out);
+                unsafe { I::load(all.as_ptr()) }
+            };
+        }
+    }
+    sums
 }
 
 /// Writes the sums of `P` panels and `T` rows; lanes that fill up the last panel have no place in the output.

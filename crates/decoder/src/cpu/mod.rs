@@ -53,6 +53,7 @@ mod format;
 mod isa;
 mod lines;
 mod matmul;
+mod panels;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(target_feature = "relaxed-simd")))]
@@ -74,6 +75,7 @@ pub use format::{
 };
 pub use lines::Lines;
 pub use matmul::{Job, Scratch};
+pub use panels::Panels;
 
 use isa::Isa;
 

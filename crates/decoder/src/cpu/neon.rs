@@ -91,12 +91,6 @@ impl<P: Products> Isa for Neon<P> {
     fn constants() {}
 
     #[inline(always)]
-    unsafe fn prefetch(from: *const u8) {
-        // The intrinsic is unstable in Rust.
-        unsafe { asm!("prfm pldl1keep, [{}]", in(reg) from, options(readonly, nostack, preserves_flags)) };
-    }
-
-    #[inline(always)]
     unsafe fn bytes(from: *const u8) -> Bytes {
         unsafe { [vld1q_u8(from), vld1q_u8(from.add(16))] }
     }

@@ -1,6 +1,7 @@
 use super::*;
 
-const COLUMNS: usize = 512;
+/// More than a stripe, and no whole number of them.
+const COLUMNS: usize = 1536;
 /// The last ones fill no panel.
 const ROWS: usize = 19;
 
@@ -17,12 +18,12 @@ fn blocks<F: Format>(byte: u8, halves_at: usize) -> Vec<u8> {
 fn products<F: Format>(cpu: Cpu, blocks: &[u8], inputs: &[f32]) -> Vec<f32> {
     let packing = cpu.packing();
     let lanes = packing.lanes;
-    let unit = unit_bytes::<F>() * lanes;
-    let panel_bytes = blocks.len() / F::BLOCK_BYTES * unit;
-    let mut weights = vec![0; panel_bytes * ROWS.div_ceil(lanes)];
+    let unit_bytes = unit_bytes::<F>() * lanes;
+    let panels = Panels::new::<F>(lanes, ROWS, COLUMNS);
+    let mut weights = vec![0; panels.bytes().unwrap()];
     for row in 0..ROWS {
-        let panel = &mut weights[row / lanes * panel_bytes..][..panel_bytes];
-        for (unit, block) in panel.chunks_exact_mut(unit).zip(blocks.chunks_exact(F::BLOCK_BYTES)) {
+        for (index, block) in blocks.chunks_exact(F::BLOCK_BYTES).enumerate() {
+            let unit = &mut weights[panels.unit(row / lanes, index * SUB * F::SUBS)..][..unit_bytes];
             pack::<F>(block, unit, row % lanes, packing);
         }
     }
