@@ -5,7 +5,7 @@ use std::array::from_fn;
 
 use super::{
     format::{self, Format, SUB},
-    isa::{Block, Dot, InputRow, Isa, ScaledDot},
+    isa::{Block, InputRow, Isa, ScaledDot},
     matmul::{pairs_per_flush, record, tile_quads},
 };
 
@@ -26,7 +26,7 @@ pub unsafe fn stream<I: Isa, F: Format, const T: usize>(
             let mut dots = [I::zero(); T];
             let (mut small, mut codes) = (format::small::<I, F>(unit), format::codes::<I, F>(unit));
             for _ in 0..F::SUBS {
-                dots = stream_sub::<I, F, T>(k, dots, small, codes, inputs);
+                dots = I::Unsigned::stream_scaled::<F, T>(k, dots, small, codes, inputs);
                 small = small.add(F::SCALES * I::LANES);
                 codes = format::next_codes::<I, F>(codes);
                 for input in &mut inputs {
@@ -40,9 +40,9 @@ pub unsafe fn stream<I: Isa, F: Format, const T: usize>(
     }
 }
 
-/// Adds the products of one sub-block, times their small scales.
+/// [`ScaledDot::stream_scaled`] of any codes.
 #[inline(always)]
-unsafe fn stream_sub<I: Isa, F: Format, const T: usize>(
+pub unsafe fn stream_sub<I: Isa, F: Format, D: ScaledDot<I>, const T: usize>(
     k: I::Constants,
     mut dots: [I::Ints; T],
     small: *const u8,
@@ -50,13 +50,13 @@ unsafe fn stream_sub<I: Isa, F: Format, const T: usize>(
     inputs: [InputRow; T],
 ) -> [I::Ints; T] {
     unsafe {
-        for first in (0..4).step_by(pairs_per_flush::<I, F, I::Unsigned>()) {
-            let partials = I::Unsigned::stream::<F, T>(k, codes, first, inputs);
+        for first in (0..4).step_by(pairs_per_flush::<I, F, D>()) {
+            let partials = D::stream::<F, T>(k, codes, first, inputs);
             for part in 0..F::SCALES {
-                let scale = scale::<I, F>(small, part);
+                let scale = scale::<I, F, D>(small, part);
                 for t in 0..T {
-                    let partial = without_offset::<I, F>(partials[t][part], inputs[t].blocks, part);
-                    dots[t] = I::Unsigned::flush_scaled(dots[t], partial, scale);
+                    let partial = without_offset::<I, F, D>(partials[t][part], inputs[t].blocks, part);
+                    dots[t] = D::flush_scaled(dots[t], partial, scale);
                 }
             }
         }
@@ -86,9 +86,9 @@ pub unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
                     let partials = tile_quads::<I, F, I::Unsigned, P, T>(record, first, &inputs);
                     for p in 0..P {
                         let part = first * F::SCALES / 8;
-                        let scale = scale::<I, F>(smalls[p], part);
+                        let scale = scale::<I, F, I::Unsigned>(smalls[p], part);
                         for t in 0..T {
-                            let partial = without_offset::<I, F>(partials[p][t], inputs[t].blocks, part);
+                            let partial = without_offset::<I, F, I::Unsigned>(partials[p][t], inputs[t].blocks, part);
                             dots[p][t] = I::Unsigned::flush_scaled(dots[p][t], partial, scale);
                         }
                     }
@@ -107,22 +107,22 @@ pub unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
 }
 
 #[inline(always)]
-unsafe fn scale<I: Isa, F: Format>(small: *const u8, part: usize) -> <I::Unsigned as ScaledDot<I>>::Scale {
+unsafe fn scale<I: Isa, F: Format, D: ScaledDot<I>>(small: *const u8, part: usize) -> D::Scale {
     unsafe {
         let from = small.add(part * I::LANES);
-        if F::SMALL_SIGNED { I::Unsigned::scale::<true>(from) } else { I::Unsigned::scale::<false>(from) }
+        if F::SMALL_SIGNED { D::scale::<true>(from) } else { D::scale::<false>(from) }
     }
 }
 
 /// Takes the offset of the codes of a half away, where it is taken away early.
 #[inline(always)]
-unsafe fn without_offset<I: Isa, F: Format>(
-    partial: <I::Unsigned as Dot<I>>::Partial,
+unsafe fn without_offset<I: Isa, F: Format, D: ScaledDot<I>>(
+    partial: D::Partial,
     block: *const Block,
     half: usize,
-) -> <I::Unsigned as Dot<I>>::Partial {
+) -> D::Partial {
     match F::OFFSET_BITS {
-        Some(bits) => unsafe { I::Unsigned::offset(partial, i32::from((*block).halves[half]) << bits) },
+        Some(bits) => unsafe { D::offset(partial, i32::from((*block).halves[half]) << bits) },
         None => partial,
     }
 }
@@ -141,11 +141,13 @@ unsafe fn add_unit<I: Isa, F: Format, const T: usize>(
         let [scale, min] = format::header::<I, F>(k, unit);
         if let (Some(bits), false) = (F::OFFSET_BITS, I::Unsigned::OFFSETS) {
             let mut offsets = [I::zero(); T];
-            for sub in 0..F::SUBS {
-                let rows = small.add(sub * F::SCALES * I::LANES);
+            let (mut rows, mut blocks) = (small, blocks);
+            for _ in 0..F::SUBS {
                 for t in 0..T {
-                    offsets[t] = I::weigh::<true>(offsets[t], rows, &raw const (*blocks[t].add(sub)).halves);
+                    offsets[t] = I::weigh::<true>(offsets[t], rows, &raw const (*blocks[t]).halves);
+                    blocks[t] = blocks[t].add(1);
                 }
+                rows = rows.add(F::SCALES * I::LANES);
             }
             for t in 0..T {
                 dots[t] = I::add(dots[t], I::shift(offsets[t], bits));

@@ -3,8 +3,8 @@
 //! A *unit* is what one ggml block (32 or 256 columns) of `LANES` rows becomes:
 //! the half-precision scales of all lanes, then the small scales of all lanes, then for each 32 columns their codes.
 //! Codes lie as quads, four consecutive columns of each lane: first the low four bits (quad `q` in the low nibbles, quad `q + 4` in the
-//! high ones, `q` = 0..4), then the bits above them. 8-bit codes are eight quads as they are. Where [`Packing::fields`] says so, codes lie
-//! as [`fields`] of words instead.
+//! high ones, `q` = 0..4), then the fifth bits of all quads. 6-bit codes: three quads, above which the fourth one lies, two bits at a time, and
+//! likewise the other four. 8-bit codes are eight quads as they are. Where [`Packing::fields`] says so, codes lie as [`fields`] of words instead.
 
 use half::f16;
 
@@ -113,15 +113,19 @@ fn pack_codes<F: Format>(codes: &[u8; SUB], sub: &mut [u8], (lane, lanes): (usiz
         }
         return;
     }
+    if F::BITS == 6 {
+        for (index, out) in quads.enumerate() {
+            let (half, third) = (index / 3, index % 3);
+            let top = |i| code(4 * half + 3, i) >> (2 * third) & 3;
+            (0..4).for_each(|i| out[i] = code(4 * half + third, i) | top(i) << 6);
+        }
+        return;
+    }
     for (quad, out) in quads.by_ref().take(4).enumerate() {
         (0..4).for_each(|i| out[i] = code(quad, i) & 15 | code(quad + 4, i) << 4);
     }
-    // One bit of eight quads, or two bits of four quads and then of the other four.
-    let (per_byte, bits) = if F::BITS == 5 { (8, 1) } else { (4, 2) };
-    for (index, out) in quads.enumerate() {
-        for i in 0..4 {
-            out[i] = (0..per_byte).fold(0, |byte, q| byte | (code(index * per_byte + q, i) >> 4) << (q * bits));
-        }
+    for out in quads {
+        (0..4).for_each(|i| out[i] = (0..8).fold(0, |byte, q| byte | (code(q, i) >> 4) << q));
     }
 }
 
@@ -167,18 +171,18 @@ pub fn unpack_lane<F: Format>(unit: &[u8], lane: usize, packing: Packing, out: &
 
 fn unpack_codes<F: Format>(sub: &[u8], (lane, lanes): (usize, usize), codes: &mut [u8; SUB]) {
     let byte = |vector: usize, i: usize| sub[(vector * lanes + lane) * 4 + i];
+    let nibble = |quad, i| if quad < 4 { byte(quad, i) & 15 } else { byte(quad - 4, i) >> 4 };
+    let six_bits = |quad: usize, i| match (3 * (quad / 4), quad % 4) {
+        (first, 3) => (0..3).fold(0, |code, third| code | byte(first + third, i) >> 6 << (2 * third)),
+        (first, third) => byte(first + third, i) & 63,
+    };
     for quad in 0..8 {
         for i in 0..4 {
-            let low = match quad {
-                0..4 => byte(quad, i) & 15,
-                _ if F::BITS < 8 => byte(quad - 4, i) >> 4,
-                _ => 0,
-            };
             codes[4 * quad + i] = match F::BITS {
                 8 => byte(quad, i),
-                6 => low | (byte(4 + quad / 4, i) >> (2 * (quad % 4)) & 3) << 4,
-                5 => low | (byte(4, i) >> quad & 1) << 4,
-                _ => low,
+                6 => six_bits(quad, i),
+                5 => nibble(quad, i) | (byte(4, i) >> quad & 1) << 4,
+                _ => nibble(quad, i),
             };
         }
     }
@@ -225,32 +229,33 @@ pub unsafe fn next_codes<I: Isa, F: Format>(codes: *const u8) -> *const u8 {
 unsafe fn quads<I: Isa, F: Format>(k: I::Constants, codes: *const u8, quad: usize) -> [I::Bytes; 2] {
     unsafe {
         let vector = |index: usize| I::bytes(codes.add(index * 4 * I::LANES));
-        if F::BITS == 8 {
-            return [vector(quad), vector(quad + 4)];
+        match F::BITS {
+            8 => return [vector(quad), vector(quad + 4)],
+            6 => return [six_bits::<I>(k, codes, quad), six_bits::<I>(k, codes.add(12 * I::LANES), quad)],
+            _ => (),
         }
         let both = vector(quad);
         let (low, high) = (I::and(k, both, Mask::Nibble), I::and(k, I::shr(both, 4), Mask::Nibble));
-        match F::BITS {
-            5 => {
-                let bits = vector(4);
-                let bit = |shifted| I::and(k, shifted, Mask::Fifth);
-                let low_bit = bit(I::shl(bits, 4 - quad as u32));
-                let high_bit = bit(I::shr(bits, quad as u32));
-                [I::or(low, low_bit), I::or(high, high_bit)]
-            }
-            6 => {
-                let two_bits = |vector| {
-                    let shifted = if quad < 2 {
-                        I::shl(vector, 4 - 2 * quad as u32)
-                    } else {
-                        I::shr(vector, 2 * quad as u32 - 4)
-                    };
-                    I::and(k, shifted, Mask::Sixth)
-                };
-                [I::or(low, two_bits(vector(4))), I::or(high, two_bits(vector(5)))]
-            }
-            _ => [low, high],
+        if F::BITS == 4 {
+            return [low, high];
         }
+        let bits = vector(4);
+        let bit = |shifted| I::and(k, shifted, Mask::Fifth);
+        [I::or(low, bit(I::shl(bits, 4 - quad as u32))), I::or(high, bit(I::shr(bits, quad as u32)))]
+    }
+}
+
+/// Quad `quad` of the four in three vectors.
+#[inline(always)]
+unsafe fn six_bits<I: Isa>(k: I::Constants, codes: *const u8, quad: usize) -> I::Bytes {
+    unsafe {
+        let vector = |index: usize| I::bytes(codes.add(index * 4 * I::LANES));
+        if quad < 3 {
+            return I::and(k, vector(quad), Mask::LowSix);
+        }
+        let top = |index: usize| I::and(k, vector(index), Mask::TopTwo);
+        let two_thirds = I::or(I::shr(top(0), 2), top(1));
+        I::shr(I::or(I::shr(two_thirds, 2), top(2)), 2)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a kernel asks of a machine's vectors. The kernels are written once over these traits.
 
 use super::{
+    coarse,
     format::{self, Format},
     matmul,
 };
@@ -129,6 +130,18 @@ pub trait ScaledDot<I: Isa>: Dot<I> {
         partial
     }
     unsafe fn flush_scaled(sum: I::Ints, partial: Self::Partial, scale: Self::Scale) -> I::Ints;
+
+    /// Adds the products of one sub-block, times their small scales.
+    #[inline(always)]
+    unsafe fn stream_scaled<F: Format, const T: usize>(
+        k: I::Constants,
+        dots: [I::Ints; T],
+        small: *const u8,
+        codes: *const u8,
+        inputs: [InputRow; T],
+    ) -> [I::Ints; T] {
+        unsafe { coarse::stream_sub::<I, F, Self, T>(k, dots, small, codes, inputs) }
+    }
 }
 
 /// One row of quantized activations from some block on: see [`super::Activations`].
@@ -191,6 +204,6 @@ pub enum Mask {
     Nibble = 15,
     /// The fifth bit.
     Fifth = 16,
-    /// The fifth and the sixth bit.
-    Sixth = 48,
+    LowSix = 63,
+    TopTwo = 192,
 }

@@ -53,9 +53,9 @@ mod format;
 mod isa;
 mod lines;
 mod matmul;
-mod panels;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod panels;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(target_feature = "relaxed-simd")))]
 mod plain;
 mod portable;

@@ -2,10 +2,14 @@
 
 use core::{arch::wasm32::*, array::from_fn, hint::black_box};
 
-#[cfg(target_feature = "relaxed-simd")]
-use super::isa::{Dot, InputRow, ScaledDot};
 #[cfg(not(target_feature = "relaxed-simd"))]
 use super::plain::FieldMasks;
+#[cfg(target_feature = "relaxed-simd")]
+use super::{
+    coarse,
+    format::Format,
+    isa::{Dot, InputRow, ScaledDot},
+};
 use super::{
     isa::{HALF_UNIT, Isa, Mask},
     words::Words,
@@ -38,7 +42,10 @@ pub fn both(a: Lanes, b: Lanes, f: impl Fn(v128, v128) -> v128) -> Lanes {
 pub struct Constants {
     nibble: v128,
     fifth: v128,
-    sixth: v128,
+    low_six: v128,
+    top_two: v128,
+    #[cfg(target_feature = "relaxed-simd")]
+    sub_block: usize,
     pub low_bytes: v128,
     #[cfg(target_feature = "relaxed-simd")]
     ones: v128,
@@ -97,7 +104,10 @@ impl Isa for Wasm {
         Constants {
             nibble: u8x16_splat(black_box(Mask::Nibble as u8)),
             fifth: u8x16_splat(black_box(Mask::Fifth as u8)),
-            sixth: u8x16_splat(black_box(Mask::Sixth as u8)),
+            low_six: u8x16_splat(black_box(Mask::LowSix as u8)),
+            top_two: u8x16_splat(black_box(Mask::TopTwo as u8)),
+            #[cfg(target_feature = "relaxed-simd")]
+            sub_block: black_box(6 * size_of::<Lanes>()),
             low_bytes: u16x8_splat(black_box(0xff)),
             #[cfg(target_feature = "relaxed-simd")]
             ones: u16x8_splat(black_box(1)),
@@ -119,7 +129,8 @@ impl Isa for Wasm {
         let mask = match mask {
             Mask::Nibble => k.nibble,
             Mask::Fifth => k.fifth,
-            Mask::Sixth => k.sixth,
+            Mask::LowSix => k.low_six,
+            Mask::TopTwo => k.top_two,
         };
         each(a, |a| v128_and(a, mask))
     }
@@ -274,5 +285,57 @@ impl ScaledDot<Wasm> for Relaxed {
     unsafe fn flush_scaled(sum: Lanes, partial: Lanes, scale: Lanes) -> Lanes {
         let scaled = both(partial, scale, |partial, scale| i32x4_dot_i16x8(partial, scale));
         both(sum, scaled, |sum, scaled| i32x4_add(sum, scaled))
+    }
+
+    #[inline(always)]
+    unsafe fn stream_scaled<F: Format, const T: usize>(
+        k: Constants,
+        mut dots: [Lanes; T],
+        small: *const u8,
+        codes: *const u8,
+        inputs: [InputRow; T],
+    ) -> [Lanes; T] {
+        unsafe {
+            if F::BITS != 6 {
+                return coarse::stream_sub::<Wasm, F, Self, T>(k, dots, small, codes, inputs);
+            }
+            for (dots, input) in dots.iter_mut().zip(inputs) {
+                let (mut small, mut codes, mut bytes) = (small, codes, input.bytes(0));
+                let end = codes.add(k.sub_block);
+                while codes != end {
+                    *dots = six_bits(k, *dots, Self::scale::<true>(small), codes, bytes);
+                    small = small.add(Wasm::LANES);
+                    codes = codes.add(3 * size_of::<Lanes>());
+                    bytes = bytes.add(16);
+                }
+            }
+            dots
+        }
+    }
+}
+
+/// Adds the products of four quads of six-bit codes, which have one scale. The fourth quad comes together while the others are multiplied, so
+/// that few vectors wait.
+#[cfg(target_feature = "relaxed-simd")]
+#[inline(always)]
+unsafe fn six_bits(k: Constants, sum: Lanes, scale: Lanes, codes: *const u8, bytes: *const i8) -> Lanes {
+    unsafe {
+        let by = |index: usize| v128_load32_splat(bytes.add(4 * index).cast());
+        let third = |index: usize| Wasm::bytes(codes.add(index * size_of::<Lanes>()));
+        let split = |bytes| {
+            let low = each(bytes, |bytes| v128_and(bytes, k.low_six));
+            (low, both(bytes, low, |bytes, low| v128_xor(bytes, low)))
+        };
+        let gather = |tops, more| both(tops, more, |tops, more| v128_or(u16x8_shr(tops, 2), more));
+        let (first, tops) = split(third(0));
+        let partial = Relaxed::add(Relaxed::zero(), first, by(0));
+        let (second, more) = split(third(1));
+        let tops = gather(tops, more);
+        let sum = Relaxed::flush_scaled(sum, Relaxed::add(partial, second, by(1)), scale);
+        let (third, more) = split(third(2));
+        let tops = gather(tops, more);
+        let partial = Relaxed::add(Relaxed::zero(), third, by(2));
+        let fourth = each(tops, |tops| u16x8_shr(tops, 2));
+        Relaxed::flush_scaled(sum, Relaxed::add(partial, fourth, by(3)), scale)
     }
 }
