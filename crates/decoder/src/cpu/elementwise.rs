@@ -44,7 +44,7 @@ pub fn quantize(cpu: Cpu, rounding: Rounding, values: &[f32], columns: usize, ou
 
 #[inline(always)]
 unsafe fn quantize_rows<I: Isa>(cpu: Cpu, rounding: Rounding, values: &[f32], columns: usize, out: &mut Activations) {
-    out.set(cpu, rounding, values, columns);
+    unsafe { out.set::<I>(cpu, rounding, values, columns) };
 }
 
 /// `gate = silu(gate) * up`

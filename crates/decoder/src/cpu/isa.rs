@@ -1,8 +1,8 @@
 //! What a kernel asks of a machine's vectors. The kernels are written once over these traits.
 
 use super::{
-    coarse,
-    format::{self, Format},
+    activations, coarse,
+    format::{self, Format, SUB},
     matmul,
 };
 
@@ -70,6 +70,18 @@ pub trait Isa: Copy + 'static {
     unsafe fn mul(a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `a * b + c`, rounded once or twice: always the same on one machine.
     unsafe fn mul_add(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+
+    /// Rounds `values * inverse`, which is within -127..=127, to bytes, and to words as [`InputRow::words`] has them if there is room for them;
+    /// returns the sum of each half. What is no number becomes any byte.
+    #[inline(always)]
+    unsafe fn round(
+        values: &[f32; SUB],
+        inverse: f32,
+        bytes: &mut [i8; SUB],
+        words: Option<&mut [i16; SUB]>,
+    ) -> [i32; 2] {
+        activations::round(values, inverse, bytes, words)
+    }
 }
 
 /// The dot product of weight bytes and activation bytes, four at a time in each lane.

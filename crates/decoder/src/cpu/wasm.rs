@@ -4,15 +4,17 @@ use core::{arch::wasm32::*, array::from_fn, hint::black_box};
 
 #[cfg(not(target_feature = "relaxed-simd"))]
 use super::plain::FieldMasks;
+use super::{
+    activations::ROUNDER,
+    format::SUB,
+    isa::{HALF_UNIT, Isa, Mask},
+    words::Words,
+};
 #[cfg(target_feature = "relaxed-simd")]
 use super::{
     coarse,
     format::Format,
     isa::{Dot, InputRow, ScaledDot},
-};
-use super::{
-    isa::{HALF_UNIT, Isa, Mask},
-    words::Words,
 };
 
 /// Eight lanes with relaxed SIMD, else sixteen: each activation that is broadcast meets several vectors.
@@ -87,7 +89,7 @@ impl Isa for Wasm {
     const LANES: usize = 4 * VECTORS;
     const PANELS: usize = 1;
     const TILE: usize = if FIELDS { 2 } else { 4 };
-    const VECTORS: usize = if FIELDS { 1 } else { 2 };
+    const VECTORS: usize = 1;
     const BIAS: u8 = 0;
     type Bytes = Lanes;
     type Ints = Lanes;
@@ -230,6 +232,34 @@ impl Isa for Wasm {
     #[inline(always)]
     unsafe fn mul_add(a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         from_fn(|i| f32x4_add(f32x4_mul(a[i], b[i]), c[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn round(
+        values: &[f32; SUB],
+        inverse: f32,
+        bytes: &mut [i8; SUB],
+        words: Option<&mut [i16; SUB]>,
+    ) -> [i32; 2] {
+        let mut words = words.map(|words| words.as_chunks_mut::<8>().0);
+        let (inverse, rounder) = (f32x4_splat(inverse), f32x4_splat(ROUNDER));
+        from_fn(|half| unsafe {
+            let ints: [v128; 4] = from_fn(|i| {
+                let four = v128_load(values.as_ptr().add(16 * half + 4 * i).cast());
+                i32x4_sub(f32x4_add(f32x4_mul(four, inverse), rounder), rounder)
+            });
+            let narrow = i8x16_narrow_i16x8(i16x8_narrow_i32x4(ints[0], ints[1]), i16x8_narrow_i32x4(ints[2], ints[3]));
+            v128_store(bytes.as_mut_ptr().add(16 * half).cast(), narrow);
+            let wide = [i16x8_extend_low_i8x16(narrow), i16x8_extend_high_i8x16(narrow)];
+            if let Some(words) = &mut words {
+                for (words, wide) in words[2 * half..].iter_mut().zip(wide) {
+                    v128_store(words.as_mut_ptr().cast(), i16x8_shuffle::<0, 2, 1, 3, 4, 6, 5, 7>(wide, wide));
+                }
+            }
+            let fours = i32x4_dot_i16x8(i16x8_add(wide[0], wide[1]), i16x8_splat(1));
+            let twos = i32x4_add(fours, i32x4_shuffle::<2, 3, 2, 3>(fours, fours));
+            i32x4_extract_lane::<0>(twos) + i32x4_extract_lane::<1>(twos)
+        })
     }
 }
 
