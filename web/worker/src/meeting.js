@@ -5,7 +5,8 @@
 const ARRIVED = 0;
 const MEETING = 16;
 const BROKEN = 17;
-const HEADER = 32;
+const SLEEPERS = 32;
+const HEADER = 48;
 // Looks at the memory before a worker goes to sleep, some tens of microseconds: about as long as waking takes. With a
 // tenth of it, two workers are slower than one on a small model.
 const SPINS = 20000;
@@ -43,20 +44,23 @@ export class Meeting {
     if (Atomics.add(state, ARRIVED, 1) === this.count - 1) {
       Atomics.store(state, ARRIVED, 0);
       Atomics.add(state, MEETING, 1);
-      Atomics.notify(state, MEETING);
+      // Waking is a call out of the fast code. Each side first says what it does, then looks at the other.
+      if (Atomics.load(state, SLEEPERS) > 0) Atomics.notify(state, MEETING);
       return true;
     }
     for (let spin = 0; spin < SPINS; spin++) {
       if (Atomics.load(state, MEETING) !== meeting) return !Atomics.load(state, BROKEN);
     }
     const nap = this.patience === Infinity ? Infinity : NAP;
+    Atomics.add(state, SLEEPERS, 1);
     for (let waited = 0; Atomics.load(state, MEETING) === meeting; waited += nap) {
       if (waited >= this.patience) {
         this.break();
-        return false;
+        break;
       }
       Atomics.wait(state, MEETING, meeting, nap);
     }
+    Atomics.sub(state, SLEEPERS, 1);
     return !Atomics.load(state, BROKEN);
   }
 
