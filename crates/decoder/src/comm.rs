@@ -62,11 +62,11 @@ pub trait Comm {
     /// Copies words out of the shared buffer, from `at` on.
     fn read(&mut self, at: usize, words: &mut [u32]);
 
-    /// Returns when every shard has called it; what was written before is then seen by all.
+    /// Returns when every shard has called it; what was written before is then seen by all. One shard gives a word, which all get.
     ///
     /// # Errors
     /// Another shard broke down.
-    fn barrier(&mut self) -> Result<(), Disconnected>;
+    fn barrier(&mut self, word: Option<u32>) -> Result<u32, Disconnected>;
 }
 
 /// The company of a single shard: there is none.
@@ -82,7 +82,7 @@ impl Comm for Alone {
 
     fn read(&mut self, _: usize, _: &mut [u32]) {}
 
-    fn barrier(&mut self) -> Result<(), Disconnected> {
-        Ok(())
+    fn barrier(&mut self, word: Option<u32>) -> Result<u32, Disconnected> {
+        Ok(word.unwrap_or_default())
     }
 }

@@ -7,8 +7,9 @@ use crate::{Comm, Config, Disconnected, layout::Layout};
 /// Positions that pass through the blocks together; bounds the scratch memory of a long prompt.
 pub const BATCH: usize = 64;
 
-/// Words of [`Comm`]'s buffer that hold messages from the first shard, before each half of the data.
-const CONTROL: usize = 4;
+/// What the first shard says at a meeting: that it gives up, or that it goes on, plus what else is to be said.
+const ABANDON: u32 = 0;
+const GO_ON: u32 = 1;
 
 /// Why a gather did not come about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ fn half_words(config: &Config) -> usize {
         .max(config.feed_forward_length)
         .max(config.head_count * config.head_dim)
         .max(1 + size_of::<u32>());
-    CONTROL + (BATCH * widest).max(config.vocab_size)
+    (BATCH * widest).max(config.vocab_size)
 }
 
 /// One shard's seat. The two halves of the buffer take turns: nobody writes into a half before all have read what was in it.
@@ -69,17 +70,11 @@ impl Meeting {
         if self.second_half { self.half_words } else { 0 }
     }
 
-    /// Meets the others; the first shard says whether to go on.
-    fn meet(&mut self, go_on: bool) -> Result<(), Interrupt> {
-        let half = self.half();
-        if self.index == 0 {
-            self.comm.write(half, &[u32::from(go_on)]);
-        }
-        self.comm.barrier()?;
-        let mut word = [0];
-        self.comm.read(half, &mut word);
+    /// Meets the others; all learn what the first shard says.
+    fn meet(&mut self, word: u32) -> Result<u32, Interrupt> {
+        let word = self.comm.barrier((self.index == 0).then_some(word))?;
         self.second_half = !self.second_half;
-        if word[0] == 1 { Ok(()) } else { Err(Interrupt::Abandoned) }
+        if word == ABANDON { Err(Interrupt::Abandoned) } else { Ok(word) }
     }
 
     /// The first shard's `words` become everybody's.
@@ -89,16 +84,13 @@ impl Meeting {
         }
         let half = self.half();
         if self.index == 0 {
-            debug_assert!(words.len() < self.half_words - CONTROL);
-            self.comm.write(half + CONTROL, &[words.len() as u32]);
-            self.comm.write(half + CONTROL + 1, words);
+            debug_assert!(words.len() <= self.half_words);
+            self.comm.write(half, words);
         }
-        self.meet(true)?;
+        let len = self.meet(GO_ON + words.len() as u32)? - GO_ON;
         if self.index > 0 {
-            let mut len = [0];
-            self.comm.read(half + CONTROL, &mut len);
-            words.resize(len[0] as usize, 0);
-            self.comm.read(half + CONTROL + 1, words);
+            words.resize(len as usize, 0);
+            self.comm.read(half, words);
         }
         Ok(())
     }
@@ -115,9 +107,9 @@ impl Meeting {
             std::mem::swap(own, whole);
             return Ok(());
         }
-        let data = self.half() + CONTROL;
+        let data = self.half();
         self.comm.write(data + rows * part_of(self.index).start, bytemuck::cast_slice(own));
-        self.meet(true)?;
+        self.meet(GO_ON)?;
         whole.resize(rows * width, 0.0);
         if rows == 1 {
             self.comm.read(data, bytemuck::cast_slice_mut(whole));
@@ -147,9 +139,9 @@ impl Meeting {
             std::mem::swap(own, whole);
             return Ok(());
         }
-        let data = self.half() + CONTROL;
+        let data = self.half();
         self.comm.write(data + part_of(self.index).start, bytemuck::cast_slice(own));
-        self.meet(true)?;
+        self.meet(GO_ON)?;
         if self.index == 0 {
             whole.resize(width, 0.0);
             self.comm.read(data, bytemuck::cast_slice_mut(whole));
@@ -162,11 +154,11 @@ impl Meeting {
         if self.is_alone() {
             return Ok(());
         }
-        let data = self.half() + CONTROL;
+        let data = self.half();
         for (index, row) in rows.chunks_exact(width).enumerate().filter(|&(index, _)| is_own(index)) {
             self.comm.write(data + index * width, bytemuck::cast_slice(row));
         }
-        self.meet(true)?;
+        self.meet(GO_ON)?;
         self.comm.read(data, bytemuck::cast_slice_mut(rows));
         Ok(())
     }
@@ -175,7 +167,7 @@ impl Meeting {
     pub fn abandon(&mut self) -> Result<(), Disconnected> {
         match self.is_alone() {
             true => Ok(()),
-            false => match self.meet(false) {
+            false => match self.meet(ABANDON) {
                 Err(Interrupt::Disconnected) => Err(Disconnected),
                 _ => Ok(()),
             },

@@ -5,7 +5,7 @@ use std::{
     ops::ControlFlow,
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -28,6 +28,8 @@ struct Shared {
     count: usize,
     arrived: AtomicUsize,
     generation: AtomicUsize,
+    /// The words of every other barrier take turns: nobody is two barriers ahead.
+    said: [AtomicU32; 2],
     broken: AtomicBool,
     sleepers: AtomicUsize,
     bed: Mutex<()>,
@@ -45,6 +47,7 @@ impl ThreadComm {
             count,
             arrived: AtomicUsize::new(0),
             generation: AtomicUsize::new(0),
+            said: Default::default(),
             broken: AtomicBool::new(false),
             sleepers: AtomicUsize::new(0),
             bed: Mutex::new(()),
@@ -98,9 +101,13 @@ impl Comm for ThreadComm {
         unsafe { UnsafeCell::raw_get(source.as_ptr()).copy_to_nonoverlapping(words.as_mut_ptr(), words.len()) };
     }
 
-    fn barrier(&mut self) -> Result<(), Disconnected> {
+    fn barrier(&mut self, word: Option<u32>) -> Result<u32, Disconnected> {
         let shared = &*self.shared;
         let generation = shared.generation.load(Ordering::Acquire);
+        let said = &shared.said[generation % 2];
+        if let Some(word) = word {
+            said.store(word, Ordering::Relaxed);
+        }
         if shared.arrived.fetch_add(1, Ordering::AcqRel) + 1 == shared.count {
             shared.arrived.store(0, Ordering::Relaxed);
             shared.generation.store(generation.wrapping_add(1), Ordering::SeqCst);
@@ -109,7 +116,7 @@ impl Comm for ThreadComm {
             shared.wait_for_others(generation);
         }
         let is_whole = shared.generation.load(Ordering::Acquire) != generation;
-        if is_whole { Ok(()) } else { Err(Disconnected) }
+        if is_whole { Ok(said.load(Ordering::Relaxed)) } else { Err(Disconnected) }
     }
 }
 

@@ -6,6 +6,8 @@ const ARRIVED = 0;
 const MEETING = 16;
 const BROKEN = 17;
 const SLEEPERS = 32;
+// Two words that take turns: nobody is two meetings ahead.
+const SAID = 33;
 const HEADER = 48;
 // Looks at the memory before a worker goes to sleep, some tens of microseconds: about as long as waking takes. With a
 // tenth of it, two workers are slower than one on a small model.
@@ -35,21 +37,31 @@ export class Meeting {
     words.set(this.words.subarray(at, at + words.length));
   }
 
-  // Returns when all have come: true, or false where one of them broke down.
-  meet() {
+  // Returns when all have come: the word that one of them gave, or undefined where one of them broke down.
+  meet(word) {
     const { state } = this;
     // Read before BROKEN: whoever breaks the meeting sets BROKEN first, then MEETING.
     const meeting = Atomics.load(state, MEETING);
-    if (Atomics.load(state, BROKEN)) return false;
+    if (Atomics.load(state, BROKEN)) return undefined;
+    const said = SAID + (meeting & 1);
+    if (word !== undefined) Atomics.store(state, said, word);
     if (Atomics.add(state, ARRIVED, 1) === this.count - 1) {
       Atomics.store(state, ARRIVED, 0);
       Atomics.add(state, MEETING, 1);
       // Waking is a call out of the fast code. Each side first says what it does, then looks at the other.
       if (Atomics.load(state, SLEEPERS) > 0) Atomics.notify(state, MEETING);
-      return true;
+    } else {
+      this.wait(meeting);
+      if (Atomics.load(state, BROKEN)) return undefined;
     }
+    return Atomics.load(state, said);
+  }
+
+  // Returns when the meeting is over.
+  wait(meeting) {
+    const { state } = this;
     for (let spin = 0; spin < SPINS; spin++) {
-      if (Atomics.load(state, MEETING) !== meeting) return !Atomics.load(state, BROKEN);
+      if (Atomics.load(state, MEETING) !== meeting) return;
     }
     const nap = this.patience === Infinity ? Infinity : NAP;
     Atomics.add(state, SLEEPERS, 1);
@@ -61,7 +73,6 @@ export class Meeting {
       Atomics.wait(state, MEETING, meeting, nap);
     }
     Atomics.sub(state, SLEEPERS, 1);
-    return !Atomics.load(state, BROKEN);
   }
 
   // Ends everyone's wait, now and ever after.

@@ -20,7 +20,7 @@ extern "C" {
     fn read(this: &Meeting, at: u32, words: &mut [u32]);
 
     #[wasm_bindgen(method)]
-    fn meet(this: &Meeting) -> bool;
+    fn meet(this: &Meeting, word: Option<u32>) -> Option<u32>;
 
     #[wasm_bindgen(method, js_name = break)]
     fn break_up(this: &Meeting);
@@ -92,7 +92,7 @@ impl Comm for SharedComm {
         self.meeting.read(at as u32, words);
     }
 
-    fn barrier(&mut self) -> Result<(), Disconnected> {
-        if self.meeting.meet() { Ok(()) } else { Err(Disconnected) }
+    fn barrier(&mut self, word: Option<u32>) -> Result<u32, Disconnected> {
+        self.meeting.meet(word).ok_or(Disconnected)
     }
 }
