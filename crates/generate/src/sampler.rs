@@ -71,8 +71,13 @@ impl Options {
 pub struct Sampler {
     options: Options,
     rng: ChaCha8Rng,
+    /// With the penalty, and without what is no number.
+    logits: Vec<f32>,
     candidates: Vec<Candidate>,
 }
+
+/// Logits that are looked at together.
+const CHUNK: usize = 32;
 
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
@@ -88,7 +93,7 @@ impl Sampler {
     pub fn new(options: Options) -> Result<Self, Error> {
         options.validate()?;
         let rng = ChaCha8Rng::seed_from_u64(options.seed);
-        Ok(Self { options, rng, candidates: Vec::new() })
+        Ok(Self { options, rng, logits: Vec::new(), candidates: Vec::new() })
     }
 
     /// The options it was made with.
@@ -100,18 +105,13 @@ impl Sampler {
     ///
     /// At temperature 0 the lowest id among equal maxima wins. A NaN is never chosen unless all logits are NaN; no logits give 0.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> u32 {
-        self.candidates.clear();
-        self.candidates.extend(
-            (0..).zip(logits).map(|(token, &logit)| Candidate {
-                token,
-                logit: if logit.is_nan() { f32::NEG_INFINITY } else { logit },
-            }),
-        );
+        self.logits.clear();
+        self.logits.extend(logits.iter().map(|&logit| if logit.is_nan() { f32::NEG_INFINITY } else { logit }));
         self.penalize(history);
         if self.options.temperature == 0.0 || self.options.top_k == 1 {
-            return greedy(&self.candidates);
+            return greedy(&self.logits);
         }
-        self.keep_top_k();
+        self.take_top_k();
         self.keep_top_p();
         self.keep_min_p();
         self.draw()
@@ -127,21 +127,38 @@ impl Sampler {
             if recent[..index].contains(token) {
                 continue;
             }
-            if let Some(Candidate { logit, .. }) = self.candidates.get_mut(*token as usize) {
+            if let Some(logit) = self.logits.get_mut(*token as usize) {
                 *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
             }
         }
     }
 
-    /// Sorts by falling logit (rising id among equals) and keeps the first `top_k`.
-    fn keep_top_k(&mut self) {
+    /// The `top_k` best by falling logit (rising id among equals), sorted.
+    fn take_top_k(&mut self) {
         let by_rank = |a: &Candidate, b: &Candidate| b.logit.total_cmp(&a.logit).then(a.token.cmp(&b.token));
-        let k = self.options.top_k;
-        if k > 0 && k < self.candidates.len() {
-            self.candidates.select_nth_unstable_by(k - 1, by_rank);
-            self.candidates.truncate(k);
+        let Self { logits, candidates, .. } = self;
+        let k = match self.options.top_k {
+            0 => logits.len(),
+            k => k.min(logits.len()),
+        };
+        candidates.clear();
+        // Most chunks of a large vocabulary have nothing above the worst of the best so far. An equal logit comes too late.
+        let mut bar = None;
+        for (first, chunk) in (0..).step_by(CHUNK).zip(logits.chunks(CHUNK)) {
+            if bar.is_some_and(|bar| chunk.iter().fold(true, |below, &logit| below & (logit < bar))) {
+                continue;
+            }
+            let better = |logit: f32| bar.is_none_or(|bar| logit.total_cmp(&bar).is_gt());
+            let found = (first..).zip(chunk).map(|(token, &logit)| Candidate { token, logit });
+            candidates.extend(found.filter(|found| better(found.logit)));
+            if candidates.len() > 2 * k + CHUNK {
+                candidates.select_nth_unstable_by(k - 1, by_rank);
+                candidates.truncate(k);
+                bar = candidates.last().map(|worst| worst.logit);
+            }
         }
-        self.candidates.sort_unstable_by(by_rank);
+        candidates.sort_unstable_by(by_rank);
+        candidates.truncate(k);
     }
 
     fn keep_top_p(&mut self) {
@@ -176,7 +193,7 @@ impl Sampler {
                 return candidate.token;
             }
         }
-        greedy(&self.candidates)
+        self.candidates.first().map_or(0, |best| best.token)
     }
 }
 
@@ -191,12 +208,16 @@ fn weights(candidates: &[Candidate], temperature: f32) -> Vec<f32> {
     candidates.iter().map(weight).collect()
 }
 
-fn greedy(candidates: &[Candidate]) -> u32 {
-    let mut best = Candidate { token: 0, logit: f32::NEG_INFINITY };
-    for candidate in candidates {
-        if candidate.logit > best.logit {
-            best = *candidate;
-        }
+/// The first of the largest; 0 of none.
+fn greedy(logits: &[f32]) -> u32 {
+    let mut largest = [f32::NEG_INFINITY; CHUNK];
+    let (chunks, rest) = logits.as_chunks::<CHUNK>();
+    for chunk in chunks {
+        largest
+            .iter_mut()
+            .zip(chunk)
+            .for_each(|(largest, &logit)| *largest = if logit > *largest { logit } else { *largest });
     }
-    best.token
+    let largest = largest.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+    logits.iter().position(|&logit| logit == largest).unwrap_or(0) as u32
 }

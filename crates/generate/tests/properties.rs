@@ -1,4 +1,4 @@
-//! Any text comes back from its tokens, whatever the scheme; segments are one text.
+//! Any text comes back from its tokens, whatever the scheme; segments are one text; the sampler's search finds what sorting finds.
 #![cfg(not(target_arch = "wasm32"))]
 
 mod common;
@@ -7,7 +7,7 @@ mod vocabularies;
 
 use std::sync::LazyLock;
 
-use generate::{Segment, TextStream, Tokenizer};
+use generate::{Options, Sampler, Segment, TextStream, Tokenizer};
 use proptest::prelude::*;
 
 static TOKENIZERS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
@@ -54,5 +54,28 @@ proptest! {
             let ids = tokenizer.encode_segments(&segments).expect("encoded");
             prop_assert_eq!(ids, tokenizer.encode(&whole, true).expect("encoded"));
         }
+    }
+
+    #[test]
+    fn the_top_k_are_those_of_a_sorted_list(
+        logits in prop::collection::vec(prop_oneof![4 => -3i8..4, 1 => Just(i8::MIN)], 1..700),
+        (top_k, seed) in (2usize..60, any::<u64>()),
+    ) {
+        // Few values, so that many are equal; the least stands for what is no number.
+        let logits: Vec<f32> = logits.iter().map(|&x| if x == i8::MIN { f32::NAN } else { f32::from(x) / 2.0 }).collect();
+        let rank = |logit: f32| if logit.is_nan() { f32::NEG_INFINITY } else { logit };
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        order.sort_by(|&a, &b| rank(logits[b]).total_cmp(&rank(logits[a])).then(a.cmp(&b)));
+        let mut only_best = vec![f32::NEG_INFINITY; logits.len()];
+        order.iter().take(top_k).for_each(|&token| only_best[token] = logits[token]);
+
+        let options = Options { temperature: 1.0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed, ..Options::default() };
+        let mut by_top_k = Sampler::new(Options { top_k, ..options.clone() }).expect("valid options");
+        let mut of_all = Sampler::new(Options { top_k: 0, ..options.clone() }).expect("valid options");
+        for _ in 0..8 {
+            prop_assert_eq!(by_top_k.sample(&logits, &[]), of_all.sample(&only_best, &[]));
+        }
+        let mut greedy = Sampler::new(Options { temperature: 0.0, ..options }).expect("valid options");
+        prop_assert_eq!(greedy.sample(&logits, &[]) as usize, if rank(logits[order[0]]) > f32::NEG_INFINITY { order[0] } else { 0 });
     }
 }
