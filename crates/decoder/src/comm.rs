@@ -49,6 +49,16 @@ impl Shard {
 #[error("a worker that holds a part of the model broke down; load the model again")]
 pub struct Disconnected;
 
+/// What the others may be doing while one waits for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Their part of the same pass.
+    WithinPass,
+    /// What the first shard does between two passes: it chooses a token, tells it, looks for messages. To sleep over that costs a small model more
+    /// time than its pass.
+    BetweenPasses,
+}
+
 /// How the shards of one forward pass meet: a buffer of 32-bit words that all of them see, and a barrier.
 ///
 /// Between two barriers no word is written by one shard and touched by another.
@@ -66,7 +76,7 @@ pub trait Comm {
     ///
     /// # Errors
     /// Another shard broke down.
-    fn barrier(&mut self, word: Option<u32>) -> Result<u32, Disconnected>;
+    fn barrier(&mut self, word: Option<u32>, wait: Wait) -> Result<u32, Disconnected>;
 }
 
 /// The company of a single shard: there is none.
@@ -82,7 +92,7 @@ impl Comm for Alone {
 
     fn read(&mut self, _: usize, _: &mut [u32]) {}
 
-    fn barrier(&mut self, word: Option<u32>) -> Result<u32, Disconnected> {
+    fn barrier(&mut self, word: Option<u32>, _: Wait) -> Result<u32, Disconnected> {
         Ok(word.unwrap_or_default())
     }
 }

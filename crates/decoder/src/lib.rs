@@ -35,7 +35,7 @@ mod threads;
 mod values;
 mod weights;
 
-pub use comm::{Alone, Comm, Disconnected, Shard};
+pub use comm::{Alone, Comm, Disconnected, Shard, Wait};
 pub use config::{Config, RopeScaling, SUPPORTED_ARCHITECTURES};
 pub use cpu::{CacheType, Cpu};
 pub use error::{ForwardError, LoadError};

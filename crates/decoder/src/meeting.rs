@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Comm, Config, Disconnected, layout::Layout};
+use crate::{Comm, Config, Disconnected, Wait, layout::Layout};
 
 /// Positions that pass through the blocks together; bounds the scratch memory of a long prompt.
 pub const BATCH: usize = 64;
@@ -71,8 +71,8 @@ impl Meeting {
     }
 
     /// Meets the others; all learn what the first shard says.
-    fn meet(&mut self, word: u32) -> Result<u32, Interrupt> {
-        let word = self.comm.barrier((self.index == 0).then_some(word))?;
+    fn meet(&mut self, word: u32, wait: Wait) -> Result<u32, Interrupt> {
+        let word = self.comm.barrier((self.index == 0).then_some(word), wait)?;
         self.second_half = !self.second_half;
         if word == ABANDON { Err(Interrupt::Abandoned) } else { Ok(word) }
     }
@@ -87,7 +87,7 @@ impl Meeting {
             debug_assert!(words.len() <= self.half_words);
             self.comm.write(half, words);
         }
-        let len = self.meet(GO_ON + words.len() as u32)? - GO_ON;
+        let len = self.meet(GO_ON + words.len() as u32, Wait::BetweenPasses)? - GO_ON;
         if self.index > 0 {
             words.resize(len as usize, 0);
             self.comm.read(half, words);
@@ -109,7 +109,7 @@ impl Meeting {
         }
         let data = self.half();
         self.comm.write(data + rows * part_of(self.index).start, bytemuck::cast_slice(own));
-        self.meet(GO_ON)?;
+        self.meet(GO_ON, Wait::WithinPass)?;
         whole.resize(rows * width, 0.0);
         if rows == 1 {
             self.comm.read(data, bytemuck::cast_slice_mut(whole));
@@ -141,7 +141,7 @@ impl Meeting {
         }
         let data = self.half();
         self.comm.write(data + part_of(self.index).start, bytemuck::cast_slice(own));
-        self.meet(GO_ON)?;
+        self.meet(GO_ON, Wait::WithinPass)?;
         if self.index == 0 {
             whole.resize(width, 0.0);
             self.comm.read(data, bytemuck::cast_slice_mut(whole));
@@ -158,7 +158,7 @@ impl Meeting {
         for (index, row) in rows.chunks_exact(width).enumerate().filter(|&(index, _)| is_own(index)) {
             self.comm.write(data + index * width, bytemuck::cast_slice(row));
         }
-        self.meet(GO_ON)?;
+        self.meet(GO_ON, Wait::WithinPass)?;
         self.comm.read(data, bytemuck::cast_slice_mut(rows));
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Meeting {
     pub fn abandon(&mut self) -> Result<(), Disconnected> {
         match self.is_alone() {
             true => Ok(()),
-            false => match self.meet(ABANDON) {
+            false => match self.meet(ABANDON, Wait::WithinPass) {
                 Err(Interrupt::Disconnected) => Err(Disconnected),
                 _ => Ok(()),
             },

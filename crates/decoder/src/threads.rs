@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    CacheType, Comm, Config, Disconnected, Gguf, LoadError, Loader, Progress, Shard, Weights, comm_words, serve,
+    CacheType, Comm, Config, Disconnected, Gguf, LoadError, Loader, Progress, Shard, Wait, Weights, comm_words, serve,
 };
 
 /// Looks at the barrier this often before going to sleep: some tens of microseconds.
@@ -101,7 +101,7 @@ impl Comm for ThreadComm {
         unsafe { UnsafeCell::raw_get(source.as_ptr()).copy_to_nonoverlapping(words.as_mut_ptr(), words.len()) };
     }
 
-    fn barrier(&mut self, word: Option<u32>) -> Result<u32, Disconnected> {
+    fn barrier(&mut self, word: Option<u32>, _: Wait) -> Result<u32, Disconnected> {
         let shared = &*self.shared;
         let generation = shared.generation.load(Ordering::Acquire);
         let said = &shared.said[generation % 2];

@@ -12,6 +12,8 @@ const HEADER = 48;
 // Looks at the memory before a worker goes to sleep, some tens of microseconds: about as long as waking takes. With a
 // tenth of it, two workers are slower than one on a small model.
 const SPINS = 20000;
+// Between two passes the first worker chooses a token and lets its messages in, for some tenths of a millisecond.
+const SPINS_BETWEEN_PASSES = 200000;
 // How long a sleep lasts at most, in milliseconds, where patience has an end.
 const NAP = 1000;
 
@@ -38,7 +40,7 @@ export class Meeting {
   }
 
   // Returns when all have come: the word that one of them gave, or undefined where one of them broke down.
-  meet(word) {
+  meet(word, isBetweenPasses) {
     const { state } = this;
     // Read before BROKEN: whoever breaks the meeting sets BROKEN first, then MEETING.
     const meeting = Atomics.load(state, MEETING);
@@ -51,16 +53,16 @@ export class Meeting {
       // Waking is a call out of the fast code. Each side first says what it does, then looks at the other.
       if (Atomics.load(state, SLEEPERS) > 0) Atomics.notify(state, MEETING);
     } else {
-      this.wait(meeting);
+      this.wait(meeting, isBetweenPasses ? SPINS_BETWEEN_PASSES : SPINS);
       if (Atomics.load(state, BROKEN)) return undefined;
     }
     return Atomics.load(state, said);
   }
 
   // Returns when the meeting is over.
-  wait(meeting) {
+  wait(meeting, spins) {
     const { state } = this;
-    for (let spin = 0; spin < SPINS; spin++) {
+    for (let spin = 0; spin < spins; spin++) {
       if (Atomics.load(state, MEETING) !== meeting) return;
     }
     const nap = this.patience === Infinity ? Infinity : NAP;

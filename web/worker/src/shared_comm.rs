@@ -1,4 +1,4 @@
-use decoder::{Comm, Disconnected};
+use decoder::{Comm, Disconnected, Wait};
 use js_sys::SharedArrayBuffer;
 use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
 
@@ -20,7 +20,7 @@ extern "C" {
     fn read(this: &Meeting, at: u32, words: &mut [u32]);
 
     #[wasm_bindgen(method)]
-    fn meet(this: &Meeting, word: Option<u32>) -> Option<u32>;
+    fn meet(this: &Meeting, word: Option<u32>, is_between_passes: bool) -> Option<u32>;
 
     #[wasm_bindgen(method, js_name = break)]
     fn break_up(this: &Meeting);
@@ -92,7 +92,7 @@ impl Comm for SharedComm {
         self.meeting.read(at as u32, words);
     }
 
-    fn barrier(&mut self, word: Option<u32>) -> Result<u32, Disconnected> {
-        self.meeting.meet(word).ok_or(Disconnected)
+    fn barrier(&mut self, word: Option<u32>, wait: Wait) -> Result<u32, Disconnected> {
+        self.meeting.meet(word, wait == Wait::BetweenPasses).ok_or(Disconnected)
     }
 }
