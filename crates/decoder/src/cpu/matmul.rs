@@ -25,7 +25,7 @@ pub struct Job<'a> {
     pub scratch: &'a mut Scratch,
 }
 
-/// Room for an unpacked pair of panels.
+/// Room for a stripe of an unpacked pair of panels.
 pub type Scratch = Vec<u8>;
 
 #[inline(always)]

@@ -2,6 +2,7 @@ use super::format::{self, Format, SUB};
 
 /// Columns of a stripe: their activations stay in the nearest cache while all the weights above them stream by.
 const STRIPE: usize = 1024;
+const _: () = assert!(STRIPE.is_multiple_of(256), "a unit of the k-quants has 256 columns");
 
 /// Where the units of a matrix lie, in the order in which a product reads them: stripes of columns; in a stripe, panel after panel of rows; in
 /// a panel, unit after unit.
