@@ -140,6 +140,7 @@ impl Matrix {
 struct Packed<F> {
     bytes: Lines,
     panels: Panels,
+    /// Rows that have been read.
     rows: usize,
     packing: Packing,
     cpu: Cpu,

@@ -94,7 +94,8 @@ fn to_half(value: f32) -> f32 {
     } else if size < INFINITE {
         f32::from_bits((bits + 0xfff + (bits >> 13 & 1)) & !0x1fff)
     } else {
-        f32::INFINITY.copysign(value)
+        // Infinite with its sign, or no number as before.
+        value * f32::INFINITY
     }
 }
 
@@ -187,5 +188,7 @@ mod tests {
             }
         }
         assert_eq!(to_half(f32::INFINITY), f32::INFINITY);
+        assert_eq!(to_half(f32::MIN), f32::NEG_INFINITY);
+        assert!(to_half(f32::NAN).is_nan());
     }
 }
