@@ -79,7 +79,7 @@ struct Buffers {
 impl Runner {
     pub fn new(weights: Arc<Weights>, comm: Box<dyn Comm>, cache_type: CacheType) -> Self {
         let heads = weights.layout.kv_heads().len();
-        let of_block = || (0..heads).map(|_| HeadCache::new(cache_type)).collect();
+        let of_block = || (0..heads).map(|_| HeadCache::new(cache_type, weights.cpu)).collect();
         let cache = (0..weights.config().block_count).map(|_| of_block()).collect();
         let meeting = Meeting::new(comm, weights.config(), &weights.layout);
         Self { weights, meeting, cache_type, cache, buffers: Buffers::default(), logits: Vec::new(), adapter: None }

@@ -16,20 +16,30 @@ const EVERY: usize = 9;
 struct Reference {
     name: String,
     prompt: Vec<u32>,
+    /// With the prompt read at once.
+    #[serde(flatten)]
+    at_once: Way,
+    /// With the prompt read token by token.
+    by_one: Way,
+}
+
+/// What llama.cpp makes of its own greedy path.
+#[derive(Deserialize)]
+struct Way {
     tokens: Vec<u32>,
     margins: Vec<f32>,
     logprobs: Vec<Vec<f32>>,
 }
 
-/// How near to the reference F32 models come, and how sure of its best token it must be to be followed.
+/// How near the log-probabilities of F32 models come, and how far above the runner-up its best token must be for llama.cpp to be sure of it.
 const EXACT: (f32, f32) = (1e-3, 1e-2);
-/// The same for models of other types. Sums in another order let an activation now and then round to the neighbouring step, in both
-/// engines; in models as narrow as these each such step shows.
-const ROUNDED: (f32, f32) = (6e-2, 6e-2);
+/// The same for models of other types. Sums in another order let an activation now and then round to the neighbouring step, and in models as narrow
+/// as these each such step shows: llama.cpp's two ways differ by up to 0.053.
+const ROUNDED: (f32, f32) = (5.1e-2, 2.7e-2);
 
 /// What our greedy path strays from the reference's, which it is made to follow.
 struct Agreement {
-    /// Steps with another best token although the reference is sure of its own.
+    /// Steps with another best token although llama.cpp is sure of its own, in both of its ways.
     wrong: usize,
     largest_difference: f32,
 }
@@ -45,18 +55,22 @@ fn best(logits: &[f32]) -> u32 {
     best
 }
 
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
 fn follow(weights: Arc<Weights>, reference: &Reference, sure: f32) -> Agreement {
+    let ways = [&reference.at_once, &reference.by_one];
     let mut session = Session::with_comm(weights, Box::new(Alone), CONTEXT, CacheType::F32);
     let mut agreement = Agreement { wrong: 0, largest_difference: 0.0 };
     let mut logits = session.forward(&reference.prompt).expect("the prompt fits");
-    for (step, (&token, &margin)) in reference.tokens.iter().zip(&reference.margins).enumerate() {
-        agreement.wrong += usize::from(best(logits) != token && margin > sure);
+    for (step, &token) in reference.at_once.tokens.iter().enumerate() {
+        let is_sure = ways.iter().all(|way| way.margins[step] > sure);
+        agreement.wrong += usize::from(is_sure && ways.iter().all(|way| way.tokens[step] != best(logits)));
         if step % EVERY == 0 {
-            let differences = log_probabilities(logits)
-                .into_iter()
-                .zip(&reference.logprobs[step / EVERY])
-                .map(|(a, b)| (a - b).abs());
-            agreement.largest_difference = differences.fold(agreement.largest_difference, f32::max);
+            let ours = log_probabilities(logits);
+            let [at_once, by_one] = ways.map(|way| largest_difference(&ours, &way.logprobs[step / EVERY]));
+            agreement.largest_difference = agreement.largest_difference.max(at_once.min(by_one));
         }
         logits = session.forward(&[token]).expect("the token fits");
     }
@@ -72,7 +86,7 @@ fn every_family_and_type_agrees_with_llama_cpp() {
     let mut failures = Vec::new();
     for (name, model) in families::models() {
         let reference = references.iter().find(|reference| reference.name == name).expect("a reference of each model");
-        assert_eq!((reference.prompt.clone(), reference.tokens.len()), (families::prompt(), 64));
+        assert_eq!((&reference.prompt, reference.at_once.tokens.len()), (&families::prompt(), 64));
         let weights = load_part(&model.write(), Shard::WHOLE, Cpu::detect()).expect("the model loads");
         let (tolerance, sure) = if name.contains("f32") { EXACT } else { ROUNDED };
         let Agreement { wrong, largest_difference } = follow(weights, reference, sure);

@@ -5,9 +5,11 @@
     cargo run -p decoder --example tiny_models -- FOLDER
     venv/bin/python reference.py FOLDER > reference.jsonl
 
-Beside NAME.gguf stands NAME.json, {"prompt": [token ids]}. A line is {"name", "prompt", "tokens", "margins", "ids",
-"logprobs"}: the greedy token of each step, how far its log-probability lies above the runner-up's, and every ninth step's
-log-probabilities of the tokens in "ids". The first step is the one that the prompt itself leads to.
+Beside NAME.gguf stands NAME.json, {"prompt": [token ids]}. A line is {"name", "prompt", "ids", "tokens", "margins",
+"logprobs", "by_one"}: the greedy token of each step, how far its log-probability lies above the runner-up's, and every
+ninth step's log-probabilities of the tokens in "ids". The first step is the one that the prompt itself leads to.
+"by_one" has tokens, margins and log-probabilities along the same path where the prompt was read token by token: how far
+llama.cpp is from itself, when sums in another order let an activation round to the neighbouring step.
 
 The reference is as exact as llama.cpp goes: one thread, weights as they are stored, caches in F32, no flash attention.
 """
@@ -75,17 +77,14 @@ class Session:
         llama.llama_model_free(self.model)
 
 
-def golden(file, steps, piece):
-    prompt = json.loads(file.with_suffix(".json").read_text())["prompt"]
-    session = Session(file)
-    count = min(session.vocabulary, MOST_IDS)
-    ids = [at * session.vocabulary // count for at in range(count)]
-    line = {"name": file.stem, "prompt": prompt, "tokens": [], "margins": [], "ids": ids, "logprobs": []}
+def read(session, prompt, ids, steps, piece=CONTEXT, path=None):
+    """What llama.cpp makes of the path, by default of its own greedy one, with so many tokens of the prompt together."""
+    line = {"tokens": [], "margins": [], "logprobs": []}
     for start in range(0, len(prompt), piece):
         found = session.logprobs(prompt[start : start + piece])
     for step in range(steps):
         if step > 0:
-            found = session.logprobs(line["tokens"][-1:])
+            found = session.logprobs([(path or line["tokens"])[step - 1]])
         runner_up, best = numpy.sort(found)[-2:]
         line["tokens"].append(int(found.argmax()))
         line["margins"].append(round(float(best - runner_up), 4))
@@ -95,11 +94,20 @@ def golden(file, steps, piece):
     return line
 
 
+def golden(file, steps):
+    prompt = json.loads(file.with_suffix(".json").read_text())["prompt"]
+    session = Session(file)
+    count = min(session.vocabulary, MOST_IDS)
+    ids = [at * session.vocabulary // count for at in range(count)]
+    line = read(session, prompt, ids, steps)
+    by_one = read(Session(file), prompt, ids, steps, 1, line["tokens"])
+    return {"name": file.stem, "prompt": prompt, "ids": ids, **line, "by_one": by_one}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--steps", type=int, default=64)
-    parser.add_argument("--piece", type=int, default=CONTEXT, help="tokens of the prompt that are run together")
     arguments = parser.parse_args()
     llama.llama_log_set(keep_errors, ctypes.c_void_p(0))
     llama.llama_backend_init()
@@ -107,7 +115,7 @@ def main():
     failed = not files
     for file in files:
         try:
-            print(json.dumps(golden(file, arguments.steps, arguments.piece), separators=(",", ":")), flush=True)
+            print(json.dumps(golden(file, arguments.steps), separators=(",", ":")), flush=True)
         except (ValueError, OSError, KeyError) as error:
             print(f"{file.name}: {error}", file=sys.stderr)
             failed = True

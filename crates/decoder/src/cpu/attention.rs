@@ -39,9 +39,6 @@ pub struct AttentionScratch {
 /// So many queries are few.
 const FEW: usize = 8;
 
-/// The widest vectors: rows are padded to a multiple of them.
-const WIDEST: usize = 16;
-
 /// Attention of the queries over the first `start + tokens` positions of `cache`, each over its own past.
 pub fn attend(cpu: Cpu, attention: &mut Attention<'_>, cache: &HeadCache, scratch: &mut AttentionScratch) {
     dispatch!(cpu, attend_any(attention: &mut Attention<'_>, cache: &HeadCache, scratch: &mut AttentionScratch));
@@ -58,14 +55,16 @@ unsafe fn attend_any<I: Isa>(attention: &mut Attention<'_>, cache: &HeadCache, s
     }
 }
 
-#[inline(always)]
+// In the browser a function of its own for each type: what is compiled to fast code is then one of them and not all.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+#[cfg_attr(not(target_arch = "wasm32"), inline(always))]
 unsafe fn attend_to<I: Isa, T: Element>(
     attention: &mut Attention<'_>,
     cache: &Rows<T>,
     scratch: &mut AttentionScratch,
 ) {
     let (head_dim, heads) = (attention.head_dim, attention.heads.len());
-    let padded = head_dim.next_multiple_of(WIDEST);
+    let padded = head_dim.next_multiple_of(I::LANES);
     scratch.prepare(attention, padded);
     let constants = I::constants();
     let last = attention.start + attention.tokens - 1;
@@ -73,15 +72,14 @@ unsafe fn attend_to<I: Isa, T: Element>(
         // Tokens before the block see nothing of it.
         let hidden = (block * POSITIONS).saturating_sub(attention.start) * heads;
         let (queries, scores) = (&scratch.queries[hidden * head_dim..], &mut scratch.scores[hidden * POSITIONS..]);
-        let own = block * POSITIONS * head_dim..(block + 1) * POSITIONS * head_dim;
-        let (keys, values) = (&cache.keys[own.clone()], &cache.values[own]);
+        let (keys, values) = cache.block(block, head_dim);
         // Few queries take keys and values as they lie; for many it pays to widen them once.
         let are_few = queries.len() <= FEW * head_dim;
         unsafe {
             if are_few {
                 multiply::<I, T>(constants, queries, keys, scores, (head_dim, POSITIONS), Start::Zero);
             } else {
-                widen(keys, (POSITIONS, POSITIONS), &mut scratch.keys);
+                widen(keys, &mut scratch.keys);
                 multiply::<I, f32>(constants, queries, &scratch.keys, scores, (head_dim, POSITIONS), Start::Zero);
             }
         }
@@ -101,10 +99,10 @@ unsafe fn attend_to<I: Isa, T: Element>(
         }
         let sums = &mut scratch.sums[hidden * padded..];
         unsafe {
-            if are_few && padded == head_dim {
+            if are_few {
                 multiply::<I, T>(constants, scores, values, sums, (POSITIONS, padded), Start::Sum);
             } else {
-                widen(values, (head_dim, padded), &mut scratch.values);
+                widen(values, &mut scratch.values);
                 multiply::<I, f32>(constants, scores, &scratch.values, sums, (POSITIONS, padded), Start::Sum);
             }
         }
@@ -123,7 +121,6 @@ impl AttentionScratch {
             self.queries.extend(queries.iter().map(|x| x * scale));
         }
         self.keys.resize(head_dim * POSITIONS, 0.0);
-        self.values.clear();
         self.values.resize(POSITIONS * padded, 0.0);
         self.scores.resize(rows * POSITIONS, 0.0);
         self.sums.clear();
@@ -144,12 +141,10 @@ impl AttentionScratch {
     }
 }
 
-/// Widens rows of `len` elements, each to a row of `padded`.
+/// A block in single precision, in the same order.
 #[inline(always)]
-fn widen<T: Element>(rows: &[T], (len, padded): (usize, usize), out: &mut [f32]) {
-    for (out, row) in out.chunks_exact_mut(padded).zip(rows.chunks_exact(len)) {
-        out.iter_mut().zip(row).for_each(|(out, x)| *out = x.to_f32());
-    }
+fn widen<T: Element>(rows: &[T], out: &mut [f32]) {
+    out.iter_mut().zip(rows).for_each(|(out, x)| *out = x.to_f32());
 }
 
 /// Turns the first `seen` scores into weights against the largest score so far, to which the sums are brought as well; the rest become 0.
@@ -183,7 +178,8 @@ enum Start {
     Sum,
 }
 
-/// `out[m][n] (+)= a[m][k] * b[k][n]`, row-major, `n` a multiple of [`WIDEST`].
+/// `out[m][n] (+)= a[m][k] * b[k][n]`; `a` and `out` row by row, `b` in strips of [`Isa::STRIP`] columns; `n` is a multiple of
+/// [`Isa::LANES`].
 #[inline(always)]
 unsafe fn multiply<I: Isa, T: Element>(
     constants: I::Constants,
@@ -195,22 +191,22 @@ unsafe fn multiply<I: Isa, T: Element>(
 ) {
     const ROWS: usize = 4;
     let rows = a.len() / k;
-    debug_assert!(out.len() >= rows * n && b.len() >= k * n && n.is_multiple_of(WIDEST));
+    debug_assert!(out.len() >= rows * n && b.len() >= k * n && n.is_multiple_of(I::LANES));
     for row in (0..rows).step_by(ROWS) {
         unsafe {
             let (a, b, out) = (a.as_ptr().add(row * k), b.as_ptr(), out.as_mut_ptr().add(row * n));
             match rows - row {
-                1 => strip::<I, T, 1>(constants, a, b, out, (k, n), start),
-                2 => strip::<I, T, 2>(constants, a, b, out, (k, n), start),
-                3 => strip::<I, T, 3>(constants, a, b, out, (k, n), start),
-                _ => strip::<I, T, ROWS>(constants, a, b, out, (k, n), start),
+                1 => strips::<I, T, 1>(constants, a, b, out, (k, n), start),
+                2 => strips::<I, T, 2>(constants, a, b, out, (k, n), start),
+                3 => strips::<I, T, 3>(constants, a, b, out, (k, n), start),
+                _ => strips::<I, T, ROWS>(constants, a, b, out, (k, n), start),
             }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn strip<I: Isa, T: Element, const ROWS: usize>(
+unsafe fn strips<I: Isa, T: Element, const ROWS: usize>(
     constants: I::Constants,
     a: *const f32,
     b: *const T,
@@ -218,26 +214,27 @@ unsafe fn strip<I: Isa, T: Element, const ROWS: usize>(
     (k, n): (usize, usize),
     start: Start,
 ) {
-    let mut column = 0;
-    while column < n {
+    for first in (0..n).step_by(I::STRIP) {
+        let width = I::STRIP.min(n - first);
         unsafe {
-            if I::VECTORS == 2 && column + 2 * I::LANES <= n {
-                cell::<I, T, ROWS, 2>(constants, a, b.add(column), out.add(column), (k, n), start);
-                column += 2 * I::LANES;
-            } else {
-                cell::<I, T, ROWS, 1>(constants, a, b.add(column), out.add(column), (k, n), start);
-                column += I::LANES;
+            let (b, out) = (b.add(first * k), out.add(first));
+            if ROWS <= I::WIDE_ROWS && width == 2 * I::LANES {
+                cell::<I, T, ROWS, 2>(constants, a, (b, width), out, (k, n), start);
+                continue;
+            }
+            for column in (0..width).step_by(I::LANES) {
+                cell::<I, T, ROWS, 1>(constants, a, (b.add(column), width), out.add(column), (k, n), start);
             }
         }
     }
 }
 
-/// `ROWS` rows of `VECTORS` vectors of the product.
+/// `ROWS` rows of `VECTORS` vectors of the product; the right matrix has a row every so many elements.
 #[inline(always)]
 unsafe fn cell<I: Isa, T: Element, const ROWS: usize, const VECTORS: usize>(
     constants: I::Constants,
     a: *const f32,
-    b: *const T,
+    (b, stride): (*const T, usize),
     out: *mut f32,
     (k, n): (usize, usize),
     start: Start,
@@ -250,7 +247,7 @@ unsafe fn cell<I: Isa, T: Element, const ROWS: usize, const VECTORS: usize>(
         };
         for i in 0..k {
             let right: [I::Floats; VECTORS] =
-                from_fn(|vector| T::load::<I>(constants, b.add(i * n + vector * I::LANES)));
+                from_fn(|vector| T::load::<I>(constants, b.add(i * stride + vector * I::LANES)));
             for row in 0..ROWS {
                 let factor = I::splat(*a.add(row * k + i));
                 for vector in 0..VECTORS {

@@ -19,7 +19,7 @@ impl Isa for Avx2 {
     const LANES: usize = 8;
     const PANELS: usize = 2;
     const TILE: usize = 4;
-    const VECTORS: usize = 2;
+    const WIDE_ROWS: usize = 4;
     const BIAS: u8 = 0;
     type Bytes = __m256i;
     type Ints = __m256i;

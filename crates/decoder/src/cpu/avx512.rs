@@ -19,7 +19,7 @@ impl Isa for Avx512 {
     const LANES: usize = 16;
     const PANELS: usize = 2;
     const TILE: usize = 4;
-    const VECTORS: usize = 2;
+    const WIDE_ROWS: usize = 4;
     /// VNNI multiplies unsigned by signed bytes.
     const BIAS: u8 = 128;
     type Bytes = __m512i;

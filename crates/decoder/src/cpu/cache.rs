@@ -1,10 +1,13 @@
 //! Keys and values of one head, in blocks of [`POSITIONS`] positions.
+//!
+//! Attention reads a head's blocks in one stream, of each block first the keys, then the values. Both lie in strips of [`Isa::STRIP`] columns, row by row, for
+//! attention multiplies strip by strip.
 
 use std::collections::TryReserveError;
 
 use half::f16;
 
-use super::isa::Isa;
+use super::{Cpu, isa::Isa};
 
 /// Positions of a block.
 pub const POSITIONS: usize = 32;
@@ -108,10 +111,13 @@ impl Element for i8 {
 /// The rows of one head.
 #[derive(Debug)]
 pub struct Rows<T> {
-    /// `[block][head_dim][POSITIONS]`: a query meets 32 keys at a time.
-    pub keys: Vec<T>,
-    /// `[block][POSITIONS][head_dim]`
-    pub values: Vec<T>,
+    /// Of each block the keys, `[strip of positions][head_dim][STRIP]`, and the values, `[strip of elements][POSITIONS][STRIP]`, whose last strip is as wide as
+    /// is needed.
+    elements: Vec<T>,
+    /// Columns of a strip.
+    strip: usize,
+    /// Values are filled up with zeros to a multiple of these.
+    lanes: usize,
     /// For each position, where [`Element::SCALED`].
     pub key_scales: Vec<f32>,
     /// Likewise.
@@ -127,11 +133,12 @@ pub enum HeadCache {
 }
 
 impl HeadCache {
-    pub fn new(cache_type: CacheType) -> Self {
+    /// Nothing yet, for `cpu`'s attention.
+    pub fn new(cache_type: CacheType, cpu: Cpu) -> Self {
         match cache_type {
-            CacheType::F32 => Self::F32(Rows::new()),
-            CacheType::F16 => Self::F16(Rows::new()),
-            CacheType::Q8 => Self::Q8(Rows::new()),
+            CacheType::F32 => Self::F32(Rows::new(cpu)),
+            CacheType::F16 => Self::F16(Rows::new(cpu)),
+            CacheType::Q8 => Self::Q8(Rows::new(cpu)),
         }
     }
 
@@ -155,14 +162,26 @@ impl HeadCache {
 }
 
 impl<T: Element> Rows<T> {
-    fn new() -> Self {
-        Self { keys: Vec::new(), values: Vec::new(), key_scales: Vec::new(), value_scales: Vec::new() }
+    fn new(cpu: Cpu) -> Self {
+        let (strip, lanes) = (cpu.strip(), cpu.packing().lanes);
+        Self { elements: Vec::new(), strip, lanes, key_scales: Vec::new(), value_scales: Vec::new() }
+    }
+
+    /// Elements of a block's keys and of its values.
+    fn block_sizes(&self, head_dim: usize) -> (usize, usize) {
+        (POSITIONS * head_dim, POSITIONS * head_dim.next_multiple_of(self.lanes))
+    }
+
+    /// Keys and values of block `index`.
+    pub fn block(&self, index: usize, head_dim: usize) -> (&[T], &[T]) {
+        let (keys, values) = self.block_sizes(head_dim);
+        self.elements[index * (keys + values)..][..keys + values].split_at(keys)
     }
 
     fn reserve(&mut self, positions: usize, head_dim: usize) -> Result<(), TryReserveError> {
         let positions = positions.next_multiple_of(POSITIONS);
-        grow(&mut self.keys, positions * head_dim)?;
-        grow(&mut self.values, positions * head_dim)?;
+        let (keys, values) = self.block_sizes(head_dim);
+        grow(&mut self.elements, positions / POSITIONS * (keys + values))?;
         if T::SCALED {
             grow(&mut self.key_scales, positions)?;
             grow(&mut self.value_scales, positions)?;
@@ -181,11 +200,15 @@ impl<T: Element> Rows<T> {
                 scales[position] = scale;
                 if scale > 0.0 { 1.0 / scale } else { 0.0 }
             });
-        let (block, column) = (position / POSITIONS, position % POSITIONS);
-        let keys = self.keys[block * POSITIONS * head_dim + column..].iter_mut().step_by(POSITIONS);
+        let (index, at) = (position / POSITIONS, position % POSITIONS);
+        let (keys, values) = self.block_sizes(head_dim);
+        let (keys, values) = self.elements[index * (keys + values)..][..keys + values].split_at_mut(keys);
+        let keys = keys[at / self.strip * self.strip * head_dim + at % self.strip..].iter_mut().step_by(self.strip);
         keys.zip(key).for_each(|(out, x)| *out = T::from_f32(x * key_inverse));
-        let values = &mut self.values[position * head_dim..][..head_dim];
-        values.iter_mut().zip(value).for_each(|(out, x)| *out = T::from_f32(x * value_inverse));
+        for (strip, value) in values.chunks_mut(POSITIONS * self.strip).zip(value.chunks(self.strip)) {
+            let row = at * (strip.len() / POSITIONS);
+            strip[row..].iter_mut().zip(value).for_each(|(out, x)| *out = T::from_f32(x * value_inverse));
+        }
     }
 }
 

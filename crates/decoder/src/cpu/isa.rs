@@ -18,8 +18,10 @@ pub trait Isa: Copy + 'static {
     const PANELS: usize;
     /// Rows of activations that pass over unpacked panels together: two or four.
     const TILE: usize;
-    /// Vectors of floats side by side in a product of matrices: one or two.
-    const VECTORS: usize;
+    /// Rows of floats that pass over two vectors of a matrix together, at most four; more of them pass over one. 0 where strips have one.
+    const WIDE_ROWS: usize;
+    /// Columns of the cache that lie side by side.
+    const STRIP: usize = if Self::WIDE_ROWS > 0 { 2 * Self::LANES } else { Self::LANES };
     /// Added to 8-bit weights when they are packed, so that they become what [`Self::Signed`] multiplies.
     const BIAS: u8;
     /// Four bytes of each lane.
@@ -167,6 +169,7 @@ pub struct InputRow {
 
 impl InputRow {
     /// Activations `4 * quad..4 * quad + 4` of the block.
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", not(target_feature = "relaxed-simd"))))]
     #[inline(always)]
     pub unsafe fn bytes(self, quad: usize) -> *const i8 {
         unsafe { (&raw const (*self.blocks).bytes).cast::<i8>().add(4 * quad) }

@@ -21,6 +21,7 @@ macro_rules! dispatch {
         // SAFETY: a `Cpu` comes from `Cpu::available`, so the machine has its instructions.
         unsafe {
             match $cpu.0 {
+                #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
                 $crate::cpu::Set::Portable => $kernel::<$crate::cpu::portable::Portable $(, $format)?>($($arg),*),
                 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
                 $crate::cpu::Set::Wasm => $kernel::<$crate::cpu::wasm::Wasm $(, $format)?>($($arg),*),
@@ -58,6 +59,7 @@ mod neon;
 mod panels;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(target_feature = "relaxed-simd")))]
 mod plain;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -86,7 +88,8 @@ pub struct Cpu(Set);
 /// Every set; a [`Cpu`] is proof that the machine has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Set {
-    /// Plain Rust.
+    /// Plain Rust. Where the module itself needs SIMD, it would only be compiled for nothing, by the browser too.
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
     Portable,
     /// WebAssembly SIMD: what the module was compiled for.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -108,9 +111,12 @@ enum Set {
 impl Cpu {
     /// The sets that this machine has, the fastest last.
     pub fn available() -> Vec<Self> {
-        let mut available = vec![Set::Portable];
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+        let least = Set::Portable;
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        available.push(Set::Wasm);
+        let least = Set::Wasm;
+        #[cfg_attr(target_arch = "wasm32", expect(unused_mut, reason = "a module has what it was compiled for"))]
+        let mut available = vec![least];
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
@@ -136,12 +142,13 @@ impl Cpu {
 
     /// The fastest set of this machine.
     pub fn detect() -> Self {
-        Self::available().last().copied().unwrap_or(Self(Set::Portable))
+        Self::available().pop().unwrap_or_else(|| unreachable!("every build has a set for every machine"))
     }
 
     /// Its name, for people.
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             Set::Portable => "portable",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Set::Wasm if cfg!(target_feature = "relaxed-simd") => "relaxed-simd",
@@ -162,6 +169,7 @@ impl Cpu {
     pub fn packing(self) -> Packing {
         let quads = |lanes| Packing { lanes, bias: 0, fields: false };
         match self.0 {
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             Set::Portable => quads(portable::Portable::LANES),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Set::Wasm => Packing { fields: wasm::FIELDS, ..quads(wasm::Wasm::LANES) },
@@ -172,6 +180,11 @@ impl Cpu {
             #[cfg(target_arch = "aarch64")]
             Set::Neon | Set::NeonDot => quads(neon::Neon::<neon::Plain>::LANES),
         }
+    }
+
+    /// Columns of the KV cache that its attention wants side by side.
+    fn strip(self) -> usize {
+        dispatch!(self, strip() -> usize)
     }
 
     /// Has the machine what candle's dot products need? On aarch64 they use the dot product extension without asking for it.
@@ -189,6 +202,10 @@ impl Cpu {
         #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
         false
     }
+}
+
+unsafe fn strip<I: Isa>() -> usize {
+    I::STRIP
 }
 
 /// The product of packed weights: see [`Job`].

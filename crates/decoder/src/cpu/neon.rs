@@ -78,7 +78,7 @@ impl<P: Products> Isa for Neon<P> {
     const LANES: usize = 8;
     const PANELS: usize = 1;
     const TILE: usize = 4;
-    const VECTORS: usize = 2;
+    const WIDE_ROWS: usize = 4;
     const BIAS: u8 = 0;
     type Bytes = Bytes;
     type Ints = Ints;

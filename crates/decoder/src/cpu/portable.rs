@@ -28,7 +28,7 @@ impl Isa for Portable {
     const LANES: usize = 4;
     const PANELS: usize = 2;
     const TILE: usize = 4;
-    const VECTORS: usize = 2;
+    const WIDE_ROWS: usize = 4;
     const BIAS: u8 = 0;
     type Bytes = Quads;
     type Ints = [i32; 4];

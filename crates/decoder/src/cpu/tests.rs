@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use super::*;
 
 /// More than a stripe, and no whole number of them.
@@ -77,4 +79,82 @@ fn the_largest_codes_and_activations_overflow_nothing() {
     check::<Q4K>(0);
     check::<Q5K>(0);
     check::<Q6K>(Q6K::BLOCK_BYTES - 2);
+}
+
+/// Positions of the cache: two whole blocks and a part of one.
+const CONTEXT: usize = 70;
+
+fn noise(index: usize) -> f32 {
+    ((index * 7919 + index / 13 * 104_729) % 2003) as f32 / 1001.5 - 1.0
+}
+
+/// What `queries` of `[tokens][heads][head_dim]`, the last ones of the context, see in a cache of [`noise`]; heads from `heads` only.
+fn attended(
+    cpu: Cpu,
+    cache_type: CacheType,
+    head_dim: usize,
+    queries: &[f32],
+    row_heads: usize,
+    heads: Range<usize>,
+) -> Vec<f32> {
+    let mut cache = HeadCache::new(cache_type, cpu);
+    cache.reserve(CONTEXT, head_dim).unwrap();
+    for position in 0..CONTEXT {
+        let [key, value] = [0, 1].map(|part| keys_or_values(part, position, head_dim));
+        cache.set(position, &key, &value);
+    }
+    let mut out = vec![0.0; queries.len()];
+    let tokens = queries.len() / row_heads / head_dim;
+    let start = CONTEXT - tokens;
+    let mut job = Attention { head_dim, start, tokens, queries, row_heads, heads, out: &mut out };
+    attend(cpu, &mut job, &cache, &mut AttentionScratch::default());
+    out
+}
+
+fn keys_or_values(part: usize, position: usize, head_dim: usize) -> Vec<f32> {
+    (0..head_dim).map(|i| noise((part * CONTEXT + position) * head_dim + i)).collect()
+}
+
+/// The same by the book.
+fn exactly_attended(head_dim: usize, query: &[f32], seen: usize) -> Vec<f64> {
+    let dot = |key: Vec<f32>| key.iter().zip(query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let score = |position| (dot(keys_or_values(0, position, head_dim)) / (head_dim as f64).sqrt()).exp();
+    let weights: Vec<f64> = (0..seen).map(score).collect();
+    let total: f64 = weights.iter().sum();
+    let mut out = vec![0.0; head_dim];
+    for (position, weight) in weights.iter().enumerate() {
+        let values = keys_or_values(1, position, head_dim);
+        out.iter_mut().zip(values).for_each(|(out, value)| *out += weight / total * f64::from(value));
+    }
+    out
+}
+
+#[test]
+fn attention_is_exact_for_any_number_of_queries_and_width_of_heads() {
+    for (cache_type, tolerance) in [(CacheType::F32, 1e-5), (CacheType::F16, 1e-3), (CacheType::Q8, 2e-2)] {
+        // 36 and 100 fill no vector of every set.
+        for (head_dim, (heads, tokens)) in
+            [36, 64, 100].into_iter().flat_map(|d| [(d, (3, 1)), (d, (5, 1)), (d, (5, 40))])
+        {
+            let queries: Vec<f32> = (0..tokens * heads * head_dim).map(|i| 3.0 * noise(i + 17)).collect();
+            let first_seen = CONTEXT - tokens + 1;
+            let exact: Vec<f64> = queries
+                .chunks_exact(head_dim)
+                .enumerate()
+                .flat_map(|(row, query)| exactly_attended(head_dim, query, first_seen + row / heads))
+                .collect();
+            for cpu in Cpu::available() {
+                let name =
+                    format!("{head_dim} wide, {heads} queries of {tokens} tokens, {cache_type:?}, {}", cpu.name());
+                let together = attended(cpu, cache_type, head_dim, &queries, heads, 0..heads);
+                for (found, exact) in together.iter().zip(&exact) {
+                    assert!((f64::from(*found) - exact).abs() <= tolerance, "{found} for {exact}: {name}");
+                }
+                // A shard may hold some of the queries only: that changes nothing.
+                let parts = [0..1, 1..heads].map(|part| attended(cpu, cache_type, head_dim, &queries, heads, part));
+                let sum: Vec<f32> = parts[0].iter().zip(&parts[1]).map(|(a, b)| a + b).collect();
+                assert_eq!(sum, together, "{name}");
+            }
+        }
+    }
 }

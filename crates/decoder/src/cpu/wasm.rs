@@ -89,7 +89,7 @@ impl Isa for Wasm {
     const LANES: usize = 4 * VECTORS;
     const PANELS: usize = 1;
     const TILE: usize = if FIELDS { 2 } else { 4 };
-    const VECTORS: usize = 1;
+    const WIDE_ROWS: usize = if FIELDS { 0 } else { 2 };
     const BIAS: u8 = 0;
     type Bytes = Lanes;
     type Ints = Lanes;
