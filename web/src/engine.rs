@@ -114,7 +114,8 @@ impl Engine {
         self.failure.set(None);
         self.stop();
         self.until(|engine| !engine.generating.get_untracked()).await;
-        let answer = self.request(|id| Request::Load { id, source, workers: wish.workers }, files, |_| {}).await;
+        let Wish { workers, cache, .. } = wish;
+        let answer = self.request(|id| Request::Load { id, source, workers, cache }, files, |_| {}).await;
         self.loaded(number, answer)
     }
 

@@ -134,12 +134,22 @@ impl Browser {
         waiting.await.with_context(|| format!("nothing matches {css}"))
     }
 
-    /// Clicks what a CSS selector finds, scrolled into view.
+    /// Clicks what a CSS selector finds, scrolled into view; where the page replaces it meanwhile, what it finds then.
     pub async fn click(&self, css: &str) -> Result<()> {
-        let element = self.select(css).await?;
-        let script = "arguments[0].scrollIntoView({block: 'center'})";
-        self.client.execute(script, vec![serde_json::to_value(&element)?]).await?;
-        Ok(element.click().await?)
+        for _ in 0..20 {
+            let element = self.select(css).await?;
+            let script = "arguments[0].scrollIntoView({block: 'center'})";
+            let shown = self.client.execute(script, vec![serde_json::to_value(&element)?]).await;
+            let clicked = match shown {
+                Ok(_) => element.click().await,
+                Err(error) => Err(error),
+            };
+            match clicked {
+                Err(error) if error.is_stale_element_reference() => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+        bail!("the page replaced {css} whenever it was to be clicked")
     }
 
     /// Clicks the element with this `data-testid` if it is there at this very moment.

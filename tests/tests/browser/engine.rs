@@ -1,7 +1,7 @@
 //! How the engine loads models and shares them among workers, seen from the page.
 
 use crate::server::{self, Manner, Server};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use browser::Browser;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -53,6 +53,34 @@ pub async fn not_isolated(browser: &Browser) -> Result<()> {
     browser.text_when("one-worker", |text| text.contains("COOP")).await?;
     let outcome = browser.generate(json!({"prompt": "Hello", "maxTokens": 4})).await?;
     ensure!(outcome["workers"] == 1, "{outcome}");
+    Ok(())
+}
+
+/// Who waits for a meeting outlives a call that was meant for the last one. A helper once took it for the end of its patience: one reply in a thousand
+/// broke down.
+pub async fn late_call(browser: &Browser) -> Result<()> {
+    browser.ready().await?;
+    let body = "
+        const glue = await (await fetch('engine.js')).text();
+        const url = new URL(glue.match(/snippets\\/[^'\"]*meeting\\.js/)[0], document.baseURI).href;
+        const { Meeting, sharedBytes } = await import(url);
+        const buffer = new SharedArrayBuffer(sharedBytes(1));
+        const code = `import { Meeting } from '${url}';
+            onmessage = ({data}) => postMessage({ heard: new Meeting(data, 2, Infinity).meet(undefined, false) ?? null });`;
+        const worker = new Worker(URL.createObjectURL(new Blob([code], {type: 'text/javascript'})), {type: 'module'});
+        const answer = new Promise((resolve) => (worker.onmessage = ({data}) => resolve(data)));
+        worker.postMessage(buffer);
+        const state = new Int32Array(buffer);
+        let calls = 0;
+        for (let i = 0; i < 200 && calls < 3; i++) {
+            await new Promise((resolve) => setTimeout(resolve, 50));
+            for (let word = 0; word < state.length; word++) calls += Atomics.notify(state, word);
+        }
+        const meeting = new Meeting(buffer, 2, 1000).meet(7, false);
+        return { calls, meeting: meeting ?? null, ...(await answer) }";
+    let outcome = browser.script(body, vec![]).await?;
+    ensure!(outcome["calls"] == 3, "nobody slept: {outcome}");
+    ensure!(outcome["heard"] == 7 && outcome["meeting"] == 7, "the meeting broke up: {outcome}");
     Ok(())
 }
 
@@ -111,6 +139,61 @@ pub async fn downloads(browser: &Browser) -> Result<()> {
     let after = server.asked();
     ensure!(after.len() == before + 1, "a stored model was fetched again: {:?}", &after[before..]);
     browser.generate(json!({"prompt": "Hello", "maxTokens": 4})).await?;
+    Ok(())
+}
+
+/// Keys and values are kept as was asked for, and all workers keep them alike.
+pub async fn cache(browser: &Browser) -> Result<()> {
+    browser.ready().await?;
+    let mut bytes = Vec::new();
+    for cache in ["f32", "f16", "q8"] {
+        let mut texts = Vec::new();
+        for workers in [1, 2] {
+            let model = load_shipped(browser, json!({"workers": workers, "cache": cache})).await?;
+            ensure!(model["cache"] == cache, "{model}");
+            bytes.push(model["cacheBytes"].as_u64().context("no cacheBytes")?);
+            let request = json!({"prompt": "The sea ".repeat(40), "temperature": 0, "maxTokens": 24});
+            texts.push(browser.generate(request).await?["text"].clone());
+        }
+        ensure!(texts[0].is_string() && texts[0] == texts[1], "{cache}: {texts:?}");
+    }
+    let [single, _, half, _, eighths, _] = bytes[..] else { bail!("{bytes:?}") };
+    ensure!(single == 2 * half && eighths < half * 2 / 3, "bytes of keys and values: {bytes:?}");
+    let refused = load(browser, "'models/x.gguf'", json!({"cache": "q4"})).await?;
+    ensure!(refused["error"].as_str().is_some_and(|text| text.contains("q8")), "{refused}");
+    Ok(())
+}
+
+/// Workers read a stored model side by side and leave it to others; while somebody else writes it, they read it by other means.
+pub async fn stored(browser: &Browser) -> Result<()> {
+    let model = shipped()?;
+    let server = Server::start(Manner::Ranges, move |_| Some(model.clone()))?;
+    browser.ready().await?;
+    let url = format!("'{}m.gguf'", server.address);
+    let request = json!({"prompt": "Hello", "temperature": 0, "maxTokens": 8});
+    let mut texts = Vec::new();
+    // Downloaded, read from the storage, and read while another worker has every file of it for itself.
+    for is_locked in [false, false, true] {
+        if is_locked {
+            let body = "
+                const code = `(async () => {
+                    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('models');
+                    const open = [];
+                    for await (const file of folder.values()) open.push(await file.createSyncAccessHandle());
+                    self.open = open;
+                    postMessage(open.length);
+                })().catch(error => postMessage(String(error)))`;
+                window.locker = new Worker(URL.createObjectURL(new Blob([code])));
+                return await new Promise(resolve => (locker.onmessage = ({data}) => resolve(data)))";
+            let locked = browser.script(body, vec![]).await?;
+            ensure!(locked.as_u64() > Some(0), "a loaded model is kept from others: {locked}");
+        }
+        let loaded = load(browser, &url, json!({"workers": 2})).await?;
+        ensure!(loaded["workers"] == 2, "locked {is_locked}: {loaded}");
+        texts.push(browser.generate(request.clone()).await?["text"].clone());
+    }
+    ensure!(server.asked().iter().all(|asked| asked.range.is_none()), "it was not stored: {:?}", server.asked());
+    ensure!(texts[0].is_string() && texts.iter().all(|text| *text == texts[0]), "{texts:?}");
     Ok(())
 }
 

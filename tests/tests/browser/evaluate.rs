@@ -123,9 +123,20 @@ pub async fn pause_and_compare(browser: &Browser) -> Result<()> {
     browser.ready().await?;
     browser.click("[data-testid=nav-evaluate]").await?;
     set_number(browser, "evaluate-count", 6).await?;
-    browser.click("[data-testid=evaluate-run]").await?;
-    browser.find("evaluate-row").await?;
-    browser.click("[data-testid=evaluate-stop]").await?;
+    // Paused from within the page, at the first row: a test that looks and then clicks would race a fast model.
+    let body = "const find = id => document.querySelector(`[data-testid=${id}]`);
+        const paused = new Promise(done => {
+            const watcher = new MutationObserver(() => {
+                if (!find('evaluate-row') || !find('evaluate-stop')) return;
+                watcher.disconnect();
+                find('evaluate-stop').click();
+                done(true);
+            });
+            watcher.observe(document.body, {childList: true, subtree: true});
+        });
+        find('evaluate-run').click();
+        return await paused";
+    ensure!(browser.script(body, vec![]).await? == json!(true), "the run was not paused");
     let paused = browser.text_when("evaluate-progress", |text| text.contains("of 6")).await?;
     ensure!(!paused.contains("6 of 6"), "the run was over before it was paused: {paused}");
     let first = browser.text_when("evaluate-prediction", |_| true).await?;

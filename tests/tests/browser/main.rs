@@ -117,6 +117,11 @@ fn without_isolation_one_worker_does_it_and_the_page_says_so() {
 }
 
 #[test]
+fn a_late_call_breaks_no_meeting() {
+    in_browser(1280, engine::late_call);
+}
+
+#[test]
 fn stop_is_heard_within_a_long_prompt() {
     in_browser(1280, engine::stop_in_prompt);
 }
@@ -129,6 +134,16 @@ fn a_silent_download_is_cancelled() {
 #[test]
 fn a_broken_download_goes_on_and_a_complete_one_is_kept() {
     in_browser(1280, engine::downloads);
+}
+
+#[test]
+fn keys_and_values_are_kept_as_asked_for() {
+    in_browser(1280, engine::cache);
+}
+
+#[test]
+fn a_stored_model_is_shared_with_whoever_else_reads_or_writes_it() {
+    in_browser(1280, engine::stored);
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub enum Request {
         /// How many workers share the arithmetic; the engine chooses where nothing is said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         workers: Option<u32>,
+        /// How keys and values are kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cache: Option<Cache>,
     },
     /// Read a LoRA adapter from the `File` beside this message and keep it beside the loaded model; answered as
     /// [`Request::Load`].
@@ -72,6 +75,19 @@ pub enum Source {
         #[serde(default)]
         stream: bool,
     },
+}
+
+/// How the keys and values of a conversation are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cache {
+    /// As computed, in single precision.
+    F32,
+    /// In half precision.
+    #[default]
+    F16,
+    /// In 8 bits: half the memory of half precision, and a little less exact.
+    Q8,
 }
 
 /// What the model is asked to continue.
@@ -204,6 +220,9 @@ pub struct ModelInfo {
     pub weight_bytes: u64,
     /// Bytes of keys and values when the context is full.
     pub cache_bytes: u64,
+    /// How those are kept.
+    #[serde(default)]
+    pub cache: Cache,
     /// Workers that share the arithmetic.
     pub workers: u32,
     /// What does the arithmetic.

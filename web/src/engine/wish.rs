@@ -1,6 +1,10 @@
 use js_sys::Reflect;
 use leptos::prelude::window;
-use serde::Deserialize;
+use protocol::Cache;
+use serde::{
+    Deserialize,
+    de::{IntoDeserializer, value::Error},
+};
 
 /// How the engine is to work; it chooses what is left open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -10,12 +14,14 @@ pub struct Wish {
     pub workers: Option<u32>,
     /// `false` forgoes relaxed SIMD even where the browser has it; left open, the build that runs stays.
     pub relaxed_simd: Option<bool>,
+    /// How keys and values are kept.
+    pub cache: Option<Cache>,
     /// Read an address piece by piece and keep no copy.
     pub stream: bool,
 }
 
 impl Wish {
-    /// What the page's address asks for, as in `?workers=1&simd=plain`; for tests and measurements.
+    /// What the page's address asks for, as in `?workers=1&simd=plain&cache=q8`.
     pub fn of_address() -> Wish {
         let query = window().location().search().unwrap_or_default();
         let words = |name: &str| {
@@ -24,6 +30,8 @@ impl Wish {
         Wish {
             workers: words("workers").and_then(|count| count.parse().ok()),
             relaxed_simd: words("simd").map(|simd| simd != "plain"),
+            cache: words("cache")
+                .and_then(|name| Cache::deserialize(IntoDeserializer::<Error>::into_deserializer(name)).ok()),
             stream: words("stream").is_some(),
         }
     }
@@ -33,6 +41,7 @@ impl Wish {
         Wish {
             workers: self.workers.or(other.workers),
             relaxed_simd: self.relaxed_simd.or(other.relaxed_simd),
+            cache: self.cache.or(other.cache),
             stream: self.stream || other.stream,
         }
     }

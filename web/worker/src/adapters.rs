@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use decoder::{Alone, CacheType, Comm};
+use decoder::{Alone, Comm};
 use generate::{Generator, Model};
 use protocol::{ErrorKind, Failure, ModelInfo};
 
 use crate::{
     failure,
     helpers::Helpers,
-    loading::Loaded,
-    part::{self, Part},
+    loading::{Loaded, cache_type},
+    part::{self, Part, PartReader},
     stop::Stop,
 };
 
@@ -33,7 +33,7 @@ impl Loaded {
         let in_use = || Failure::new(ErrorKind::Crashed, "the model is still being used");
         // The helpers' contexts end with this one, and they wait for an order.
         let mut model = self.generator.into_model().ok_or_else(in_use)?;
-        let added = read(&mut model, part);
+        let added = read(&mut model, part).await;
         let comm: Box<dyn Comm> = match &self.helpers {
             None => Box::new(Alone),
             Some(helpers) => {
@@ -45,7 +45,7 @@ impl Loaded {
         if added.is_ok() {
             self.adapters.push(name);
         }
-        let generator = Generator::with_comm(Arc::new(model), comm, 0, CacheType::default());
+        let generator = Generator::with_comm(Arc::new(model), comm, 0, cache_type(self.facts.cache));
         Ok((Self { generator, ..self }, added))
     }
 
@@ -72,7 +72,8 @@ impl Loaded {
     }
 }
 
-fn read(model: &mut Model, part: &Part) -> Result<(), Failure> {
-    let (gguf, mut reader) = part::read_header(part.clone())?;
+async fn read(model: &mut Model, part: &Part) -> Result<(), Failure> {
+    let mut reader = PartReader::open(part.clone()).await?;
+    let gguf = part::read_header(&mut reader)?;
     model.add_adapter(&gguf, &mut reader).map_err(|error| failure::from_adapter_error(&error)).map(drop)
 }

@@ -89,7 +89,7 @@ impl Downloader<'_> {
                 (Some(storage), Some(remote)) => storage.find(&remote).await,
                 _ => None,
             };
-            parts.push(file.map(|file| Part::Blob(file.into())));
+            parts.push(file.map(Part::Stored));
         }
         let missing: u64 =
             found.iter().zip(&parts).filter(|(_, part)| part.is_none()).filter_map(|(f, _)| f.bytes).sum();
@@ -234,7 +234,7 @@ impl Downloader<'_> {
                 file.write_at(entry.range(mismatch.index).start, &chunk).map_err(full)?;
             }
         }
-        Ok(Part::Blob(file.finish().await.map_err(full)?.into()))
+        Ok(Part::Stored(file.finish().await.map_err(full)?))
     }
 
     async fn to_memory(&self, mut found: Found, before: u64, total: Option<u64>) -> Result<Part, Failure> {

@@ -5,7 +5,7 @@ use std::{
 
 use generate::Generator;
 use protocol::{
-    ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Prompt, Request, RequestId, Source, StopReason,
+    Cache, ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Prompt, Request, RequestId, Source, StopReason,
 };
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
@@ -23,6 +23,9 @@ use crate::{
 
 /// How long the words of a helper that broke down are waited for.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+/// While a reply is written, the page is told of it and heard no more often than this: each time costs a core that the workers use as long as
+/// several tokens of a small model.
+const FRAME: Duration = Duration::from_millis(33);
 
 /// The model, and the one request that is being worked on.
 pub struct Engine {
@@ -50,8 +53,8 @@ impl Engine {
     pub fn handle(self: Rc<Self>, request: Request, files: Vec<File>) {
         match request {
             Request::Stop => self.stop.demand(),
-            Request::Load { id, source, workers } => self.work(id, async move |engine| {
-                let model = engine.load(id, source, files, workers).await?;
+            Request::Load { id, source, workers, cache } => self.work(id, async move |engine| {
+                let model = engine.load(id, source, files, workers, cache.unwrap_or_default()).await?;
                 Ok(Event::Loaded { id, model })
             }),
             Request::AddAdapter { id, name } => self.work(id, async move |engine| {
@@ -84,10 +87,11 @@ impl Engine {
         source: Source,
         files: Vec<File>,
         workers: Option<u32>,
+        cache: Cache,
     ) -> Result<ModelInfo, Failure> {
         let started = Instant::now();
         let team = Team::new(&self.scope, workers)?;
-        let loading = Loading { id, scope: &self.scope, turn: &self.turn, stop: &self.stop, team };
+        let loading = Loading { id, scope: &self.scope, turn: &self.turn, stop: &self.stop, team, cache };
         let opened = loading.open(source, &files).await?;
         // Only now is it worth giving up the model that is loaded.
         if self.loaded.take().is_some() {
@@ -156,14 +160,35 @@ impl Engine {
         let options = sampling(options);
         let (prompt, dropped_messages) = fitted(generator, prompt, options.max_tokens)?;
         generator.start(&prompt, options).map_err(|error| failure::from_error(&error))?;
-        while !self.stop.is_wanted() {
-            let Some(text) = generator.step().map_err(|error| failure::from_error(&error))? else { break };
-            if !text.is_empty() {
-                self.send(&Event::Token { id, text });
-            }
-            self.turn.pass().await?;
-        }
+        let mut text = String::new();
+        let ended = self.write(generator, id, &mut text).await;
+        // Also before an error: what was written is not lost.
+        self.tell(id, &mut text);
+        ended?;
         Ok(outcome(generator.finish(), dropped_messages))
+    }
+
+    /// Writes until the reply is complete or unwanted; `text` is what the page has not been told at the end.
+    async fn write(&self, generator: &mut Generator, id: RequestId, text: &mut String) -> Result<(), Failure> {
+        let mut told = Instant::now();
+        while !self.stop.is_wanted() {
+            let Some(more) = generator.step().map_err(|error| failure::from_error(&error))? else { break };
+            text.push_str(&more);
+            // A step without text is one of a prompt, as a rule, and takes long by itself.
+            if more.is_empty() || told.elapsed() >= FRAME {
+                self.tell(id, text);
+                self.turn.pass().await?;
+                told = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what has been written since the last time.
+    fn tell(&self, id: RequestId, text: &mut String) {
+        if !text.is_empty() {
+            self.send(&Event::Token { id, text: std::mem::take(text) });
+        }
     }
 }
 

@@ -2,25 +2,25 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use decoder::{CacheType, ForwardError, Gguf, Loader, Shard, Weights};
+use decoder::{ForwardError, Gguf, Loader, Shard, Weights};
 use js_sys::{Array, SharedArrayBuffer};
-use protocol::{ErrorKind, Failure};
+use protocol::{Cache, ErrorKind, Failure};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::Blob;
 
 use crate::{
-    failure,
+    failure::{self, js_message},
+    loading::cache_type,
     part::{self, Part, PartReader, Remote},
     post,
     shared_comm::SharedComm,
 };
 
-/// What a helper is to do before it serves; beside it come `Blob`s, in order.
+/// What a helper is to do before it serves; beside it come files, in order: `Blob`s, or handles of the browser's storage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum Order {
-    /// Load a shard. Before the `Blob`s comes the shared buffer.
+    /// Load a shard. Before the files comes the shared buffer.
     Load {
         /// Which shard of the model.
         index: usize,
@@ -28,7 +28,9 @@ pub enum Order {
         count: usize,
         /// Words of the shared buffer.
         capacity: usize,
-        /// The model's parts; `None` stands for the next `Blob`.
+        /// How keys and values are kept.
+        cache: Cache,
+        /// The model's parts; `None` stands for the next file.
         parts: Vec<Option<Remote>>,
     },
     /// Go on with the same weights, and with another adapter if there is one among the parts.
@@ -78,6 +80,7 @@ struct Helper {
     shard: Shard,
     buffer: SharedArrayBuffer,
     capacity: usize,
+    cache: Cache,
 }
 
 thread_local! {
@@ -88,29 +91,35 @@ thread_local! {
 ///
 /// # Errors
 /// The engine broke down; the others have been told.
-pub fn run(message: &Array) -> Result<(), JsValue> {
+pub async fn run(message: Array) -> Result<(), JsValue> {
     let order: Order = serde_wasm_bindgen::from_value(message.get(0))?;
-    let first_blob = match order {
-        Order::Load { index, count, capacity, .. } => {
+    let first_file = match order {
+        Order::Load { index, count, capacity, cache, .. } => {
             let buffer = message.get(1).unchecked_into();
-            HELPER.set(Some(Helper { weights: None, shard: Shard::new(index, count), buffer, capacity }));
+            HELPER.set(Some(Helper { weights: None, shard: Shard::new(index, count), buffer, capacity, cache }));
             2
         }
         Order::Resume { .. } => 1,
     };
-    let mut blobs = message.iter().skip(first_blob).map(JsCast::unchecked_into::<Blob>);
-    let parts: Option<Vec<Part>> = order
-        .parts()
-        .iter()
-        .map(|remote| remote.clone().map(Part::Remote).or_else(|| blobs.next().map(Part::Blob)))
-        .collect();
-    let parts = parts.ok_or("a part of the model is missing")?;
     let mut helper = HELPER.take().ok_or("a helper without a model")?;
-    let comm = helper.comm();
-    comm.guard().watch(move || {
-        helper.serve(parts);
+    let guard = helper.comm().guard();
+    let readers = open(order.parts(), message.iter().skip(first_file)).await;
+    guard.watch(move || {
+        helper.serve(readers);
         HELPER.set(Some(helper));
     })
+}
+
+async fn open(parts: &[Option<Remote>], mut files: impl Iterator<Item = JsValue>) -> Result<Vec<PartReader>, Failure> {
+    let gone = |error: JsValue| Failure::new(ErrorKind::Other, js_message(&error));
+    let mut opened = Vec::new();
+    for remote in parts {
+        opened.push(match remote {
+            Some(remote) => Part::Remote(remote.clone()),
+            None => Part::from_file(files.next().unwrap_or_default()).await.map_err(gone)?,
+        });
+    }
+    PartReader::open_all(opened).await
 }
 
 impl Helper {
@@ -118,13 +127,13 @@ impl Helper {
         SharedComm::new(&self.buffer, self.shard.count() as u32, self.capacity, f64::INFINITY)
     }
 
-    fn serve(&mut self, parts: Vec<Part>) {
+    fn serve(&mut self, readers: Result<Vec<PartReader>, Failure>) {
         let comm = self.comm();
         let guard = comm.guard();
-        let failure = match self.prepare(parts) {
+        let failure = match readers.and_then(|readers| self.prepare(readers)) {
             Ok(weights) => {
                 report(&Report::Ready { memory: weights.memory_bytes() });
-                match decoder::serve(weights, Box::new(comm), CacheType::default()) {
+                match decoder::serve(weights, Box::new(comm), cache_type(self.cache)) {
                     // Another worker broke down, or the engine worker has ended the meetings: it knows.
                     Ok(()) | Err(ForwardError::Disconnected(_)) => return,
                     Err(error) => failure::from_error(&error.into()),
@@ -137,15 +146,15 @@ impl Helper {
         guard.break_up();
     }
 
-    /// The weights, with what the parts add to them.
-    fn prepare(&mut self, parts: Vec<Part>) -> Result<Arc<Weights>, Failure> {
+    /// The weights, with what the files add to them.
+    fn prepare(&mut self, readers: Vec<PartReader>) -> Result<Arc<Weights>, Failure> {
         let weights = match self.weights.take() {
-            None => Arc::new(load(self.shard, parts)?),
+            None => Arc::new(load(self.shard, readers)?),
             Some(mut weights) => {
                 let own = Arc::get_mut(&mut weights);
                 let own = own.ok_or_else(|| Failure::new(ErrorKind::Crashed, "the weights are still being read"))?;
-                for part in parts {
-                    let (gguf, mut reader) = part::read_header(part)?;
+                for mut reader in readers {
+                    let gguf = part::read_header(&mut reader)?;
                     own.add_adapter(&gguf, &mut reader).map_err(|error| failure::from_load_error(&error))?;
                 }
                 weights
@@ -156,11 +165,10 @@ impl Helper {
     }
 }
 
-fn load(shard: Shard, parts: Vec<Part>) -> Result<Weights, Failure> {
-    let unreadable = |error: std::io::Error| Failure::new(ErrorKind::Other, error.to_string());
-    let mut source = parts.into_iter().map(PartReader::new).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+fn load(shard: Shard, mut source: Vec<PartReader>) -> Result<Weights, Failure> {
     let refuse = |error| failure::from_load_error(&error);
-    let gguf = Gguf::read_parts(&mut source).map_err(refuse)?;
+    let mut gguf = Gguf::read_parts(&mut source).map_err(refuse)?;
+    gguf.forget_tokenizer();
     let mut loader = Loader::new(&gguf, shard).map_err(refuse)?;
     let mut reported = 0;
     loop {

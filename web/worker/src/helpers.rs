@@ -4,10 +4,10 @@ use std::{
 };
 
 use js_sys::{Array, Reflect, SharedArrayBuffer};
-use protocol::{ErrorKind, Failure};
+use protocol::{Cache, ErrorKind, Failure};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use web_sys::{Blob, DedicatedWorkerGlobalScope, MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 use crate::{
     failure::js_message,
@@ -98,6 +98,7 @@ impl Helpers {
         scope: &DedicatedWorkerGlobalScope,
         count: usize,
         capacity: usize,
+        cache: Cache,
         parts: &[Part],
         changed: impl Fn() + 'static,
         broken: impl Fn(&Failure) + 'static,
@@ -114,7 +115,7 @@ impl Helpers {
         });
         let mut helpers = Self { workers: Vec::new(), buffer, capacity, guard: comm.guard(), state };
         for index in 1..count {
-            helpers.add(scope, index, count, parts).map_err(|error| {
+            helpers.add(scope, index, count, cache, parts).map_err(|error| {
                 Failure::new(
                     ErrorKind::Other,
                     format!("worker {index} of {count} cannot start: {}", js_message(&error)),
@@ -129,6 +130,7 @@ impl Helpers {
         scope: &DedicatedWorkerGlobalScope,
         index: usize,
         count: usize,
+        cache: Cache,
         parts: &[Part],
     ) -> Result<(), JsValue> {
         let options = WorkerOptions::new();
@@ -151,10 +153,10 @@ impl Helpers {
         worker.set_onmessage(Some(on_message.into_js_value().unchecked_ref()));
         worker.set_onerror(Some(on_error.into_js_value().unchecked_ref()));
 
-        let order = Order::Load { index, count, capacity: self.capacity, parts: remotes(parts) };
+        let order = Order::Load { index, count, capacity: self.capacity, cache, parts: remotes(parts) };
         let message = Array::of3(&wasm_bindgen::module(), &to_js(&order)?, &self.buffer);
-        blobs(parts).for_each(|blob| {
-            message.push(blob);
+        files(parts).for_each(|file| {
+            message.push(file);
         });
         worker.post_message(&message)?;
         self.workers.push(worker);
@@ -173,8 +175,8 @@ impl Helpers {
         let order = Order::Resume { parts: remotes(&parts) };
         let send = |worker: &Worker| {
             let message = Array::of2(&JsValue::NULL, &to_js(&order)?);
-            blobs(&parts).for_each(|blob| {
-                message.push(blob);
+            files(&parts).for_each(|file| {
+                message.push(file);
             });
             worker.post_message(&message)
         };
@@ -208,18 +210,19 @@ impl Helpers {
     }
 }
 
-/// The parts that lie on servers; each `None` stands for a `Blob`.
+/// The parts that lie on servers; each `None` stands for a file.
 fn remotes(parts: &[Part]) -> Vec<Option<Remote>> {
     let remote = |part: &Part| match part {
-        Part::Blob(_) => None,
+        Part::Blob(_) | Part::Stored(_) => None,
         Part::Remote(remote) => Some(remote.clone()),
     };
     parts.iter().map(remote).collect()
 }
 
-fn blobs(parts: &[Part]) -> impl Iterator<Item = &Blob> {
+fn files(parts: &[Part]) -> impl Iterator<Item = &JsValue> {
     parts.iter().filter_map(|part| match part {
-        Part::Blob(blob) => Some(blob),
+        Part::Blob(blob) => Some(blob.as_ref()),
+        Part::Stored(stored) => Some(stored.handle.as_ref()),
         Part::Remote(_) => None,
     })
 }

@@ -5,6 +5,7 @@ mod blobs;
 mod download;
 mod engine;
 mod failure;
+mod garbage;
 mod helper;
 mod helpers;
 mod http;
@@ -48,9 +49,9 @@ pub fn listen() -> Result<(), JsValue> {
 /// # Errors
 /// The helper broke down.
 #[wasm_bindgen]
-pub fn help(message: &Array) -> Result<(), JsValue> {
+pub async fn help(message: Array) -> Result<(), JsValue> {
     report_panics();
-    helper::run(message)
+    helper::run(message).await
 }
 
 fn receive(engine: &Rc<Engine>, event: &MessageEvent) {

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use decoder::{Alone, CacheType, Comm, Config, Gguf, Loader, Shard};
 use generate::{Generator, Outline};
 use manifest::Manifest;
-use protocol::{ErrorKind, Event, Failure, ModelInfo, Phase, RequestId, Source};
+use protocol::{Cache, ErrorKind, Event, Failure, ModelInfo, Phase, RequestId, Source};
 use web_sys::{DedicatedWorkerGlobalScope, File};
 use web_time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ pub struct Loading<'a> {
     pub stop: &'a Rc<Stop>,
     /// Who shall share the model.
     pub team: Team,
+    /// How keys and values are kept.
+    pub cache: Cache,
 }
 
 /// A model whose header is read.
@@ -95,15 +97,14 @@ impl Loading<'_> {
                 (parts, names.zip(adapters).collect(), manifest.name)
             }
         };
-        let unreadable = |error: std::io::Error| Failure::new(ErrorKind::Other, error.to_string());
-        let mut source =
-            parts.iter().cloned().map(PartReader::new).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-        let gguf = Gguf::read_parts(&mut source).map_err(|error| failure::from_load_error(&error))?;
+        let mut source = PartReader::open_all(parts.clone()).await?;
+        let mut gguf = Gguf::read_parts(&mut source).map_err(|error| failure::from_load_error(&error))?;
         if gguf.get_str("general.type").is_ok_and(|kind| kind == Some("adapter")) {
             let words = format!("{file_name} is a LoRA adapter; load its base model first, then the adapter");
             return Err(Failure::new(ErrorKind::AdapterAlone, words));
         }
         let outline = Outline::from_gguf(&gguf).map_err(|error| failure::from_error(&error))?;
+        gguf.forget_tokenizer();
         Ok(Opened { parts, adapters, source, gguf, outline: Some(outline), file_name })
     }
 
@@ -193,8 +194,8 @@ impl Loading<'_> {
             };
             self.stop.until(look).await??;
         }
-        let generator = Generator::with_comm(Arc::new(model), comm, 0, CacheType::default());
-        let facts = opened.describe(&generator, helpers.as_ref());
+        let generator = Generator::with_comm(Arc::new(model), comm, 0, cache_type(self.cache));
+        let facts = ModelInfo { cache: self.cache, ..opened.describe(&generator, helpers.as_ref()) };
         let mut loaded = Loaded { generator, helpers, adapters: Vec::new(), facts };
         for (name, part) in std::mem::take(&mut opened.adapters) {
             let added;
@@ -210,7 +211,7 @@ impl Loading<'_> {
         let capacity = decoder::comm_words(&config, count);
         let (stop, scope) = (Rc::clone(self.stop), self.scope.clone());
         let broken = move |failure: &Failure| post(&scope, &Event::Failed { id: None, failure: failure.clone() });
-        Helpers::start(self.scope, count, capacity, &opened.parts, move || stop.wake(), broken)
+        Helpers::start(self.scope, count, capacity, self.cache, &opened.parts, move || stop.wake(), broken)
     }
 
     fn report(&self, phase: Phase, done: u64, total: Option<u64>) {
@@ -245,6 +246,15 @@ impl Opened {
             backend: BACKEND.to_owned(),
             ..ModelInfo::default()
         }
+    }
+}
+
+/// What the decoder calls it.
+pub fn cache_type(cache: Cache) -> CacheType {
+    match cache {
+        Cache::F32 => CacheType::F32,
+        Cache::F16 => CacheType::F16,
+        Cache::Q8 => CacheType::Q8,
     }
 }
 

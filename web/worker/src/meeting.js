@@ -67,12 +67,11 @@ export class Meeting {
     }
     const nap = this.patience === Infinity ? Infinity : NAP;
     Atomics.add(state, SLEEPERS, 1);
-    for (let waited = 0; Atomics.load(state, MEETING) === meeting; waited += nap) {
-      if (waited >= this.patience) {
-        this.break();
-        break;
-      }
-      Atomics.wait(state, MEETING, meeting, nap);
+    for (let waited = 0; Atomics.load(state, MEETING) === meeting; ) {
+      // Who ended the last meeting may call late, and wake somebody who waits for this one.
+      if (Atomics.wait(state, MEETING, meeting, nap) !== "timed-out") continue;
+      waited += nap;
+      if (waited >= this.patience) this.break();
     }
     Atomics.sub(state, SLEEPERS, 1);
   }

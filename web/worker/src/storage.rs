@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use js_sys::{AsyncIterator, Reflect, Uint8Array};
+use js_sys::{AsyncIterator, Function, Object, Promise, Reflect, Uint8Array};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -16,6 +16,8 @@ use crate::part::Remote;
 const FOLDER: &str = "models";
 /// Ends the name of a file that is not complete.
 const UNFINISHED: &str = ".part";
+/// How several workers open one file.
+const READ_ONLY: &str = "read-only";
 
 /// The folder of models.
 pub struct Storage {
@@ -46,10 +48,10 @@ impl Storage {
     }
 
     /// The complete file, if it is here.
-    pub async fn find(&self, remote: &Remote) -> Option<File> {
+    pub async fn find(&self, remote: &Remote) -> Option<Stored> {
         let handle = self.handle(&name(remote)?, false).await.ok()?;
-        let file: File = JsFuture::from(handle.get_file()).await.ok()?.unchecked_into();
-        (file.size() as u64 == remote.bytes).then_some(file)
+        let stored = Stored::new(handle).await.ok()?;
+        (stored.bytes() == remote.bytes).then_some(stored)
     }
 
     /// Opens the file for writing behind what an earlier attempt left; what other states of the same address left, goes.
@@ -167,12 +169,12 @@ impl Unfinished {
     ///
     /// # Errors
     /// The browser refuses.
-    pub async fn finish(self) -> Result<File, JsValue> {
+    pub async fn finish(self) -> Result<Stored, JsValue> {
         self.access.flush()?;
         self.access.close();
-        let rename = Reflect::get(&self.handle, &"move".into())?.dyn_into::<js_sys::Function>()?;
-        JsFuture::from(js_sys::Promise::resolve(&rename.call1(&self.handle, &self.name.as_str().into())?)).await?;
-        Ok(JsFuture::from(self.handle.get_file()).await?.unchecked_into())
+        let rename = Reflect::get(&self.handle, &"move".into())?.dyn_into::<Function>()?;
+        JsFuture::from(Promise::resolve(&rename.call1(&self.handle, &self.name.as_str().into())?)).await?;
+        Stored::new(self.handle.clone()).await
     }
 }
 
@@ -180,6 +182,65 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         // Else nobody could write the file as long as this worker lives; closing twice does no harm.
         self.access.close();
+    }
+}
+
+/// A file that is complete.
+#[derive(Clone)]
+pub struct Stored {
+    /// What another worker needs to find it.
+    pub handle: FileSystemFileHandle,
+    /// For browsers that let only one worker at a time look into a file by [`Access`].
+    pub file: File,
+}
+
+impl Stored {
+    /// The file that `handle` finds.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub async fn new(handle: FileSystemFileHandle) -> Result<Self, JsValue> {
+        let file = JsFuture::from(handle.get_file()).await?.unchecked_into();
+        Ok(Self { handle, file })
+    }
+
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        self.file.size() as u64
+    }
+
+    /// Opens it for reading beside others who read it; `None` where the browser cannot, or somebody writes it.
+    pub async fn open(&self) -> Option<Access> {
+        let open = Reflect::get(&self.handle, &"createSyncAccessHandle".into()).ok()?.dyn_into::<Function>().ok()?;
+        let options = Object::new();
+        Reflect::set(&options, &"mode".into(), &READ_ONLY.into()).ok()?;
+        let opening: Promise = open.call1(&self.handle, &options).ok()?.dyn_into().ok()?;
+        let access = Access(JsFuture::from(opening).await.ok()?.unchecked_into());
+        // A browser that knows no modes has opened it for one worker alone.
+        let mode = Reflect::get(&access.0, &"mode".into()).ok()?;
+        (mode.as_string().as_deref() == Some(READ_ONLY)).then_some(access)
+    }
+}
+
+/// Reads a file of the storage into the module's own memory, without garbage in JavaScript's.
+pub struct Access(FileSystemSyncAccessHandle);
+
+impl Access {
+    /// Fills `out` from here on, as far as the file goes; says how far.
+    ///
+    /// # Errors
+    /// The browser refuses.
+    pub fn read_at(&self, at: u64, out: &mut [u8]) -> Result<usize, JsValue> {
+        let options = FileSystemReadWriteOptions::new();
+        options.set_at(at as f64);
+        Ok(self.0.read_with_u8_array_and_options(out, &options)? as usize)
+    }
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        // Nobody can write or remove a file that somebody has open.
+        self.0.close();
     }
 }
 
