@@ -11,6 +11,7 @@ mod page;
 mod prompt;
 mod random_model;
 mod report;
+mod stream;
 mod wllama;
 
 use anyhow::{Result, bail, ensure};
@@ -139,8 +140,9 @@ fn measure(
                 prompt: wanted.prompt,
                 decode: wanted.decode,
             };
+            let stream = stream::bytes_per_second(engine.threads());
             match engine.measure(&task) {
-                Ok(sample) => report.add(model, engine.as_ref(), repetition, &sample)?,
+                Ok(sample) => report.add(model, engine.as_ref(), repetition, &sample, stream)?,
                 Err(error) => {
                     let threads = engine.threads();
                     report.leave_out(format!("{} on {}, {threads} threads: {error:#}", engine.name(), model.name));

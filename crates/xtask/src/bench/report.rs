@@ -45,6 +45,8 @@ struct Row {
     load_ms: Option<f64>,
     /// Bytes that the page took at its peak beyond an empty one.
     memory: Option<u64>,
+    /// Bytes a second that as many threads read from memory just before.
+    stream: f64,
     others: Option<Others>,
     /// Others left the engine its cores.
     clean: bool,
@@ -74,9 +76,19 @@ impl Report {
     }
 
     /// Keeps what an engine did.
-    pub fn add(&mut self, model: &Model, engine: &dyn Engine, repetition: usize, sample: &Sample) -> Result<()> {
+    ///
+    /// # Errors
+    /// The results cannot be written.
+    pub fn add(
+        &mut self,
+        model: &Model,
+        engine: &dyn Engine,
+        repetition: usize,
+        sample: &Sample,
+        stream: f64,
+    ) -> Result<()> {
         for (measure, reading) in [(Measure::Prefill, &sample.prefill), (Measure::Decode, &sample.decode)] {
-            let row = row(model, engine, repetition, sample, measure, reading);
+            let row = row(model, engine, repetition, sample, stream, measure, reading);
             writeln!(self.lines, "{}", serde_json::to_string(&row)?)?;
             self.rows.push(row);
         }
@@ -131,6 +143,7 @@ impl Report {
         }
         text.push_str("\nMedian (least to most) of the repetitions in which others left the engine its cores; ");
         text.push_str("with ~, of all of them, because there was none such. ");
+        text.push_str("GB/s: the file's bytes times the tokens decoded in a second, and what as many threads read from memory just before. ");
         text.push_str("Memory: of the page at its peak, beyond an empty one, and as a share of the file.\n");
         if !self.absent.is_empty() {
             text.push_str("\nNot in the table:\n\n");
@@ -145,8 +158,9 @@ impl Report {
         let rows: Vec<&Row> = self.rows.iter().filter(|row| row.model == model).collect();
         let [prefill, decode] = self.tokens;
         let _ = writeln!(text, "\n## {model}, {:.1} MB\n", rows[0].bytes as f64 / 1e6);
-        let _ = writeln!(text, "| engine | threads | prefill {prefill} | decode {decode} | of llama.cpp | memory |");
-        text.push_str("|---|---|---|---|---|---|\n");
+        let _ =
+            writeln!(text, "| engine | threads | prefill {prefill} | decode {decode} | of llama.cpp | GB/s | memory |");
+        text.push_str("|---|---|---|---|---|---|---|\n");
         for threads in distinct(rows.iter().map(|row| row.threads)) {
             let of = |engine: &str, measure| cell(&rows, engine, threads, measure);
             for engine in distinct(rows.iter().filter(|row| row.threads == threads).map(|row| row.engine.as_str())) {
@@ -154,9 +168,11 @@ impl Report {
                     .map(|measure| (of(engine, measure), of(llama_cpp::NAME, measure)));
                 let ratios = cells.each_ref().map(|(ours, theirs)| ratio(ours.as_ref(), theirs.as_ref()));
                 let [prefill, decode] = cells.map(|(cell, _)| cell.map_or_else(|| "–".to_string(), |cell| cell.show()));
+                let stream = of_stream(&rows, engine, threads);
                 let memory = memory(rows.iter().filter(|row| row.engine == engine && row.threads == threads));
                 let ratios = ratios.join(" / ");
-                let _ = writeln!(text, "| {engine} | {threads} | {prefill} | {decode} | {ratios} | {memory} |");
+                let _ =
+                    writeln!(text, "| {engine} | {threads} | {prefill} | {decode} | {ratios} | {stream} | {memory} |");
             }
         }
     }
@@ -175,6 +191,7 @@ fn row(
     engine: &dyn Engine,
     repetition: usize,
     sample: &Sample,
+    stream: f64,
     measure: Measure,
     reading: &Reading,
 ) -> Row {
@@ -191,6 +208,7 @@ fn row(
         tokens_per_second: reading.rate(),
         load_ms: sample.load_ms,
         memory: sample.memory,
+        stream,
         others: reading.others,
         clean: reading.others.is_none_or(|others| others.left_alone(engine.threads())),
     }
@@ -204,9 +222,7 @@ fn cell(rows: &[&Row], engine: &str, threads: usize, measure: Measure) -> Option
     let mut rates: Vec<f64> = kept.map(|row| row.tokens_per_second).collect();
     rates.sort_by(f64::total_cmp);
     let (least, most) = (*rates.first()?, *rates.last()?);
-    let middle = rates.len() / 2;
-    let median = if rates.len() % 2 == 1 { rates[middle] } else { (rates[middle - 1] + rates[middle]) / 2.0 };
-    Some(Cell { median, least, most, clean })
+    Some(Cell { median: median(rates.into_iter())?, least, most, clean })
 }
 
 fn ratio(ours: Option<&Cell>, theirs: Option<&Cell>) -> String {
@@ -214,6 +230,26 @@ fn ratio(ours: Option<&Cell>, theirs: Option<&Cell>) -> String {
         (Some(ours), Some(theirs)) => format!("{:.2}", ours.median / theirs.median),
         _ => "–".to_string(),
     }
+}
+
+/// What decoding reads of the file in a second, beside what a plain reading of memory reached.
+fn of_stream(rows: &[&Row], engine: &str, threads: usize) -> String {
+    let of = |row: &&&Row| row.engine == engine && row.threads == threads && row.measure == Measure::Decode;
+    let decode: Vec<&&Row> = rows.iter().filter(of).collect();
+    let weights = median(decode.iter().map(|row| row.bytes as f64 * row.tokens_per_second));
+    let stream = median(decode.iter().map(|row| row.stream));
+    match (weights, stream) {
+        (Some(weights), Some(stream)) => format!("{:.1} of {:.1}", weights / 1e9, stream / 1e9),
+        _ => "–".to_string(),
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    Some(if values.len() % 2 == 1 { upper } else { (values[middle - 1] + upper) / 2.0 })
 }
 
 /// The most memory that a page took, and as a share of the file.
