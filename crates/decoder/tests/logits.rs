@@ -14,6 +14,11 @@ use candle_core::{
 use candle_transformers::models::quantized_llama::ModelWeights;
 use common::{TinyModel, load, load_part, max_difference, tokens};
 use decoder::{Alone, CacheType, Cpu, ForwardError, Session, Shard, Weights};
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
 const VOCAB: u32 = 48;
 const CONTEXT: usize = 512;

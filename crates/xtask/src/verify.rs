@@ -54,10 +54,10 @@ pub fn all(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The text crates' own tests, compiled to wasm and run in headless Chromium.
+/// Tests of the text crates and of the kernels, compiled to wasm and run in headless Chromium.
 fn wasm_tests(root: &Path, tools: &Tools) -> Result<()> {
-    let test = |arguments: &str| {
-        let mut test = tools.wasm.cargo(root, "test", Simd::Plain);
+    let test = |simd: Simd, arguments: &str| {
+        let mut test = tools.wasm.cargo(root, "test", simd);
         test.args(arguments.split(' '));
         test.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", tools.bindgen.join("wasm-bindgen-test-runner"));
         test.env("WASM_BINDGEN_USE_BROWSER", "1").env("CHROMEDRIVER", "/usr/bin/chromedriver");
@@ -65,10 +65,13 @@ fn wasm_tests(root: &Path, tools: &Tools) -> Result<()> {
         test.env("WASM_BINDGEN_TEST_TIMEOUT", "300");
         run(&mut test)
     };
-    test("-p rouge --test *")?;
+    for simd in [Simd::Plain, Simd::Relaxed] {
+        test(simd, "-p decoder --lib --test logits")?;
+    }
+    test(Simd::Plain, "-p rouge --test *")?;
     // A browser has no files, so the vocabularies go into the program, where there are any.
     let embedded = if std::env::var_os("FIXTURES_DIR").is_some() { " --features embedded-fixtures" } else { "" };
-    test(&format!("-p generate --test tokenizer --test template --test layouts --test guard{embedded}"))
+    test(Simd::Plain, &format!("-p generate --test tokenizer --test template --test layouts --test guard{embedded}"))
 }
 
 /// The page in a real browser, against this repository's own server.

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
-use decoder::{Alone, CacheType, Comm, Config, Gguf, Loader, Shard};
+use decoder::{Alone, CacheType, Comm, Config, Cpu, Gguf, Loader, Shard};
 use generate::{Generator, Outline};
 use manifest::Manifest;
 use protocol::{Cache, ErrorKind, Event, Failure, ModelInfo, Phase, RequestId, Source};
@@ -25,15 +25,6 @@ use crate::{
 const REPORT: u64 = 1 << 20;
 /// How long the event loop waits at most: a wish to stop is among what it brings.
 const PATIENCE: Duration = Duration::from_millis(40);
-/// What does the arithmetic.
-const BACKEND: &str = if cfg!(target_feature = "relaxed-simd") {
-    "cpu relaxed-simd"
-} else if cfg!(target_feature = "simd128") {
-    "cpu simd128"
-} else {
-    "cpu"
-};
-
 /// What loading a model needs to know.
 pub struct Loading<'a> {
     /// The request.
@@ -243,7 +234,7 @@ impl Opened {
             bytes: self.bytes(),
             cache_bytes: generator.cache_bytes(),
             workers: 1 + helpers.map_or(0, Helpers::count) as u32,
-            backend: BACKEND.to_owned(),
+            backend: format!("cpu {}", Cpu::detect().name()),
             ..ModelInfo::default()
         }
     }

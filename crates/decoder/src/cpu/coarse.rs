@@ -5,8 +5,8 @@ use std::array::from_fn;
 
 use super::{
     format::{self, Format, SUB},
-    isa::{Block, InputRow, Isa, ScaledDot},
-    matmul::{pairs_per_flush, record, tile_quads},
+    isa::{Block, Dot, InputRow, Isa, ScaledDot},
+    matmul::{pairs_per_flush, record},
 };
 
 /// Multiplies one panel as it comes from memory.
@@ -83,7 +83,7 @@ pub unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
             let mut dots = [[I::zero(); T]; P];
             for _ in 0..F::SUBS {
                 for first in (0..8).step_by(format::quads_per_flush::<I, F, I::Unsigned>()) {
-                    let partials = tile_quads::<I, F, I::Unsigned, P, T>(record, first, &inputs);
+                    let partials = I::Unsigned::tile::<F, P, T>(k, record, first, &inputs);
                     for p in 0..P {
                         let part = first * F::SCALES / 8;
                         let scale = scale::<I, F, I::Unsigned>(smalls[p], part);

@@ -52,6 +52,11 @@ pub trait Isa: Copy + 'static {
     unsafe fn zero() -> Self::Ints;
     /// `*from << bits` in every lane.
     unsafe fn ints(from: *const i32, bits: u32) -> Self::Ints;
+    /// What [`Self::BIAS`] adds to products with activations, taken away: `from` is where minus their sum is, shifted by [`SUM_SHIFT`].
+    #[inline(always)]
+    unsafe fn unbias(_: Self::Constants, from: *const i32) -> Self::Ints {
+        unsafe { Self::ints(from, Self::BIAS.trailing_zeros() - SUM_SHIFT) }
+    }
     unsafe fn add(a: Self::Ints, b: Self::Ints) -> Self::Ints;
     /// Shifts each `i32` left.
     unsafe fn shift(a: Self::Ints, bits: u32) -> Self::Ints;
@@ -126,6 +131,18 @@ pub trait Dot<I: Isa>: Sized {
         inputs: [InputRow; T],
     ) -> [[Self::Partial; 2]; T] {
         unsafe { matmul::stream_quads::<I, F, Self, T>(k, codes, first, inputs) }
+    }
+
+    /// Of each unpacked panel and each row the products of quads from `first` on, as many as one partial sum takes; `record` is where the
+    /// sub-block is.
+    #[inline(always)]
+    unsafe fn tile<F: Format, const P: usize, const T: usize>(
+        _: I::Constants,
+        record: *const u8,
+        first: usize,
+        inputs: &[InputRow; T],
+    ) -> [[Self::Partial; T]; P] {
+        unsafe { matmul::tile_quads::<I, F, Self, P, T>(record, first, inputs) }
     }
 }
 

@@ -142,7 +142,7 @@ unsafe fn stream<I: Isa, F: Format, const T: usize>(
         let mut unit = panel;
         for _ in 0..columns / SUB {
             let codes = format::codes::<I, F>(unit);
-            let mut dots: [I::Ints; T] = from_fn(|t| start::<I, F>(inputs[t].blocks));
+            let mut dots: [I::Ints; T] = from_fn(|t| start::<I, F>(k, inputs[t].blocks));
             for first in (0..4).step_by(pairs_per_flush::<I, F, F::Dot<I>>()) {
                 let partials = F::Dot::<I>::stream::<F, T>(k, codes, first, inputs);
                 for t in 0..T {
@@ -190,13 +190,11 @@ pub unsafe fn stream_quads<I: Isa, F: Format, D: Dot<I>, const T: usize>(
 
 /// What the codes' offset takes away.
 #[inline(always)]
-unsafe fn start<I: Isa, F: Format>(block: *const Block) -> I::Ints {
+unsafe fn start<I: Isa, F: Format>(k: I::Constants, block: *const Block) -> I::Ints {
     unsafe {
         match F::OFFSET_BITS {
             Some(bits) => I::ints(&raw const (*block).sum, bits - SUM_SHIFT),
-            None if F::BITS == 8 && I::BIAS > 0 => {
-                I::ints(&raw const (*block).sum, I::BIAS.trailing_zeros() - SUM_SHIFT)
-            }
+            None if F::BITS == 8 && I::BIAS > 0 => I::unbias(k, &raw const (*block).sum),
             None => I::zero(),
         }
     }
@@ -265,7 +263,7 @@ unsafe fn unpack<I: Isa, F: Format, const P: usize>(
     }
 }
 
-/// Of each panel and each activation row the products of quads from `first` on, as many as one partial sum takes.
+/// [`Dot::tile`] of any weights.
 #[inline(always)]
 pub unsafe fn tile_quads<I: Isa, F: Format, D: Dot<I>, const P: usize, const T: usize>(
     record: *const u8,
@@ -304,10 +302,10 @@ unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
         for block in 0..columns / SUB {
             let record = scratch.add(block * record_bytes);
             let floats = record.add(8 * P * quad_bytes);
-            let starts: [I::Ints; T] = from_fn(|t| start::<I, F>(inputs[t].blocks));
+            let starts: [I::Ints; T] = from_fn(|t| start::<I, F>(k, inputs[t].blocks));
             let mut dots: [[I::Ints; T]; P] = [starts; P];
             for first in (0..8).step_by(format::quads_per_flush::<I, F, F::Dot<I>>()) {
-                let partials = tile_quads::<I, F, F::Dot<I>, P, T>(record, first, &inputs);
+                let partials = F::Dot::<I>::tile::<F, P, T>(k, record, first, &inputs);
                 for t in 0..T {
                     for p in 0..P {
                         dots[p][t] = F::Dot::<I>::flush(k, dots[p][t], partials[p][t]);

@@ -24,7 +24,13 @@ macro_rules! dispatch {
                 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
                 $crate::cpu::Set::Portable => $kernel::<$crate::cpu::portable::Portable $(, $format)?>($($arg),*),
                 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-                $crate::cpu::Set::Wasm => $kernel::<$crate::cpu::wasm::Wasm $(, $format)?>($($arg),*),
+                $crate::cpu::Set::Wasm => {
+                    $kernel::<$crate::cpu::wasm::Wasm<$crate::cpu::WasmProducts> $(, $format)?>($($arg),*)
+                }
+                #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+                $crate::cpu::Set::WasmQuads => {
+                    $kernel::<$crate::cpu::wasm::Wasm<$crate::cpu::relaxed::Quads> $(, $format)?>($($arg),*)
+                }
                 #[cfg(target_arch = "x86_64")]
                 $crate::cpu::Set::Avx2 => avx2$(::<$format>)?($($arg),*),
                 #[cfg(target_arch = "x86_64")]
@@ -61,6 +67,8 @@ mod panels;
 mod plain;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+mod relaxed;
 #[cfg(test)]
 mod tests;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -80,6 +88,11 @@ pub use matmul::{Job, Scratch};
 pub use panels::Panels;
 
 use isa::Isa;
+/// What every machine multiplies that can run the module.
+#[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+use relaxed::Pairs as WasmProducts;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(target_feature = "relaxed-simd")))]
+use words::Plain as WasmProducts;
 
 /// An instruction set of this machine that the kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +107,9 @@ enum Set {
     /// WebAssembly SIMD: what the module was compiled for.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Wasm,
+    /// Relaxed SIMD on a machine whose dot product sums four bytes.
+    #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+    WasmQuads,
     /// AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -115,8 +131,15 @@ impl Cpu {
         let least = Set::Portable;
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         let least = Set::Wasm;
-        #[cfg_attr(target_arch = "wasm32", expect(unused_mut, reason = "a module has what it was compiled for"))]
+        #[cfg_attr(
+            all(target_arch = "wasm32", not(target_feature = "relaxed-simd")),
+            expect(unused_mut, reason = "such a module has what it was compiled for")
+        )]
         let mut available = vec![least];
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        if relaxed::SecondOperand::is_whole() {
+            available.push(Set::WasmQuads);
+        }
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
@@ -154,6 +177,8 @@ impl Cpu {
             Set::Wasm if cfg!(target_feature = "relaxed-simd") => "relaxed-simd",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Set::Wasm => "simd128",
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Set::WasmQuads => "relaxed-simd dot",
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
@@ -172,7 +197,11 @@ impl Cpu {
             #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             Set::Portable => quads(portable::Portable::LANES),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Set::Wasm => Packing { fields: wasm::FIELDS, ..quads(wasm::Wasm::LANES) },
+            Set::Wasm => Packing { fields: wasm::FIELDS, ..quads(wasm::Wasm::<WasmProducts>::LANES) },
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Set::WasmQuads => {
+                Packing { bias: wasm::Wasm::<relaxed::Quads>::BIAS, ..quads(wasm::Wasm::<relaxed::Quads>::LANES) }
+            }
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => quads(avx2::Avx2::LANES),
             #[cfg(target_arch = "x86_64")]

@@ -1,6 +1,12 @@
 use std::ops::Range;
 
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 use super::*;
+
+#[cfg(target_arch = "wasm32")]
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
 /// More than a stripe, and no whole number of them.
 const COLUMNS: usize = 1536;

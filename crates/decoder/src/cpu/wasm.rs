@@ -1,25 +1,28 @@
 //! WebAssembly's 128-bit vectors, with and without relaxed SIMD.
 
-use core::{arch::wasm32::*, array::from_fn, hint::black_box};
+use core::{arch::wasm32::*, array::from_fn, hint::black_box, marker::PhantomData};
 
 #[cfg(not(target_feature = "relaxed-simd"))]
 use super::plain::FieldMasks;
 use super::{
     activations::ROUNDER,
     format::SUB,
-    isa::{HALF_UNIT, Isa, Mask},
-    words::Words,
+    isa::{Dot, HALF_UNIT, Isa, Mask, ScaledDot},
 };
 #[cfg(target_feature = "relaxed-simd")]
-use super::{
-    coarse,
-    format::Format,
-    isa::{Dot, InputRow, ScaledDot},
-};
+use super::{isa::SUM_SHIFT, relaxed::SecondOperand};
 
 /// Eight lanes with relaxed SIMD, else sixteen: each activation that is broadcast meets several vectors.
 #[derive(Clone, Copy)]
-pub struct Wasm;
+pub struct Wasm<P>(PhantomData<P>);
+
+/// How bytes are multiplied.
+pub trait Products: Copy + 'static {
+    /// [`Isa::BIAS`]
+    const BIAS: u8;
+    type Unsigned: ScaledDot<Wasm<Self>>;
+    type Signed: Dot<Wasm<Self>>;
+}
 
 pub const VECTORS: usize = if cfg!(target_feature = "relaxed-simd") { 2 } else { 4 };
 
@@ -44,13 +47,18 @@ pub fn both(a: Lanes, b: Lanes, f: impl Fn(v128, v128) -> v128) -> Lanes {
 pub struct Constants {
     nibble: v128,
     fifth: v128,
-    low_six: v128,
+    pub low_six: v128,
     top_two: v128,
     #[cfg(target_feature = "relaxed-simd")]
-    sub_block: usize,
+    pub sub_block: usize,
     pub low_bytes: v128,
     #[cfg(target_feature = "relaxed-simd")]
-    ones: v128,
+    pub ones: v128,
+    /// Activations that meet weights of one scale: all of a sub-block, or half of them.
+    #[cfg(target_feature = "relaxed-simd")]
+    pub scaled_bytes: [usize; 2],
+    #[cfg(target_feature = "relaxed-simd")]
+    pub second: SecondOperand,
     half_bits: v128,
     half_unit: v128,
     #[cfg(not(target_feature = "relaxed-simd"))]
@@ -68,7 +76,7 @@ pub unsafe fn small<const SIGNED: bool>(from: *const u8) -> [v128; VECTORS / 2] 
 
 /// Pairs of an `i16` of `a` and one of `b`.
 #[inline(always)]
-fn mix(a: [v128; VECTORS / 2], b: [v128; VECTORS / 2]) -> Lanes {
+pub fn mix(a: [v128; VECTORS / 2], b: [v128; VECTORS / 2]) -> Lanes {
     from_fn(|i| {
         let (a, b) = (a[i / 2], b[i / 2]);
         if i % 2 == 0 {
@@ -85,21 +93,18 @@ pub fn wide(a: [v128; VECTORS / 2]) -> Lanes {
     from_fn(|i| if i % 2 == 0 { i32x4_extend_low_i16x8(a[i / 2]) } else { i32x4_extend_high_i16x8(a[i / 2]) })
 }
 
-impl Isa for Wasm {
+impl<P: Products> Isa for Wasm<P> {
     const LANES: usize = 4 * VECTORS;
     const PANELS: usize = 1;
     const TILE: usize = if FIELDS { 2 } else { 4 };
     const WIDE_ROWS: usize = if FIELDS { 0 } else { 2 };
-    const BIAS: u8 = 0;
+    const BIAS: u8 = P::BIAS;
     type Bytes = Lanes;
     type Ints = Lanes;
     type Floats = Lanes;
     type Constants = Constants;
-    #[cfg(target_feature = "relaxed-simd")]
-    type Unsigned = Relaxed;
-    #[cfg(not(target_feature = "relaxed-simd"))]
-    type Unsigned = Words<false>;
-    type Signed = Words<true>;
+    type Unsigned = P::Unsigned;
+    type Signed = P::Signed;
 
     #[inline(always)]
     fn constants() -> Constants {
@@ -113,6 +118,10 @@ impl Isa for Wasm {
             low_bytes: u16x8_splat(black_box(0xff)),
             #[cfg(target_feature = "relaxed-simd")]
             ones: u16x8_splat(black_box(1)),
+            #[cfg(target_feature = "relaxed-simd")]
+            scaled_bytes: [black_box(SUB), black_box(SUB / 2)],
+            #[cfg(target_feature = "relaxed-simd")]
+            second: SecondOperand::detect(),
             // Where the sign was extended over the exponent only its topmost copy stays.
             half_bits: u32x4_splat(black_box(0x8fff_e000)),
             half_unit: f32x4_splat(black_box(HALF_UNIT)),
@@ -160,6 +169,13 @@ impl Isa for Wasm {
     #[inline(always)]
     unsafe fn ints(from: *const i32, bits: u32) -> Lanes {
         [i32x4_shl(unsafe { v128_load32_splat(from.cast()) }, bits); VECTORS]
+    }
+
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    unsafe fn unbias(k: Constants, from: *const i32) -> Lanes {
+        let ints = i32x4_shl(unsafe { v128_load32_splat(from.cast()) }, Self::BIAS.trailing_zeros() - SUM_SHIFT);
+        [v128_and(ints, k.second.offset); VECTORS]
     }
 
     #[inline(always)]
@@ -260,112 +276,5 @@ impl Isa for Wasm {
             let twos = i32x4_add(fours, i32x4_shuffle::<2, 3, 2, 3>(fours, fours));
             i32x4_extract_lane::<0>(twos) + i32x4_extract_lane::<1>(twos)
         })
-    }
-}
-
-/// The relaxed dot product, whose second operand must be below 128 to mean the same on every machine.
-#[cfg(target_feature = "relaxed-simd")]
-pub struct Relaxed;
-
-#[cfg(target_feature = "relaxed-simd")]
-impl Dot<Wasm> for Relaxed {
-    type Weights = Lanes;
-    type Input = v128;
-    /// Sums of pairs in `i16`.
-    type Partial = Lanes;
-    const WIDE: bool = false;
-
-    #[inline(always)]
-    unsafe fn prepare(_: Constants, bytes: Lanes) -> Lanes {
-        bytes
-    }
-
-    #[inline(always)]
-    unsafe fn input(row: InputRow, quad: usize) -> v128 {
-        unsafe { v128_load32_splat(row.bytes(quad).cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn zero() -> Lanes {
-        [i16x8_splat(0); VECTORS]
-    }
-
-    #[inline(always)]
-    unsafe fn add(partial: Lanes, weights: Lanes, input: v128) -> Lanes {
-        both(partial, weights, |partial, weights| i16x8_add(partial, i16x8_relaxed_dot_i8x16_i7x16(input, weights)))
-    }
-
-    #[inline(always)]
-    unsafe fn flush(k: Constants, sum: Lanes, partial: Lanes) -> Lanes {
-        both(sum, partial, |sum, partial| i32x4_add(sum, i32x4_dot_i16x8(partial, k.ones)))
-    }
-}
-
-#[cfg(target_feature = "relaxed-simd")]
-impl ScaledDot<Wasm> for Relaxed {
-    type Scale = Lanes;
-
-    #[inline(always)]
-    unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Lanes {
-        let scales = unsafe { small::<SIGNED>(from) };
-        mix(scales, scales)
-    }
-
-    #[inline(always)]
-    unsafe fn flush_scaled(sum: Lanes, partial: Lanes, scale: Lanes) -> Lanes {
-        let scaled = both(partial, scale, |partial, scale| i32x4_dot_i16x8(partial, scale));
-        both(sum, scaled, |sum, scaled| i32x4_add(sum, scaled))
-    }
-
-    #[inline(always)]
-    unsafe fn stream_scaled<F: Format, const T: usize>(
-        k: Constants,
-        mut dots: [Lanes; T],
-        small: *const u8,
-        codes: *const u8,
-        inputs: [InputRow; T],
-    ) -> [Lanes; T] {
-        unsafe {
-            if F::BITS != 6 {
-                return coarse::stream_sub::<Wasm, F, Self, T>(k, dots, small, codes, inputs);
-            }
-            for (dots, input) in dots.iter_mut().zip(inputs) {
-                let (mut small, mut codes, mut bytes) = (small, codes, input.bytes(0));
-                let end = codes.add(k.sub_block);
-                while codes != end {
-                    *dots = six_bits(k, *dots, Self::scale::<true>(small), codes, bytes);
-                    small = small.add(Wasm::LANES);
-                    codes = codes.add(3 * size_of::<Lanes>());
-                    bytes = bytes.add(16);
-                }
-            }
-            dots
-        }
-    }
-}
-
-/// Adds the products of four quads of six-bit codes, which have one scale. The fourth quad comes together while the others are multiplied, so
-/// that few vectors wait.
-#[cfg(target_feature = "relaxed-simd")]
-#[inline(always)]
-unsafe fn six_bits(k: Constants, sum: Lanes, scale: Lanes, codes: *const u8, bytes: *const i8) -> Lanes {
-    unsafe {
-        let by = |index: usize| v128_load32_splat(bytes.add(4 * index).cast());
-        let third = |index: usize| Wasm::bytes(codes.add(index * size_of::<Lanes>()));
-        let split = |bytes| {
-            let low = each(bytes, |bytes| v128_and(bytes, k.low_six));
-            (low, both(bytes, low, |bytes, low| v128_xor(bytes, low)))
-        };
-        let gather = |tops, more| both(tops, more, |tops, more| v128_or(u16x8_shr(tops, 2), more));
-        let (first, tops) = split(third(0));
-        let partial = Relaxed::add(Relaxed::zero(), first, by(0));
-        let (second, more) = split(third(1));
-        let tops = gather(tops, more);
-        let sum = Relaxed::flush_scaled(sum, Relaxed::add(partial, second, by(1)), scale);
-        let (third, more) = split(third(2));
-        let tops = gather(tops, more);
-        let partial = Relaxed::add(Relaxed::zero(), third, by(2));
-        let fourth = each(tops, |tops| u16x8_shr(tops, 2));
-        Relaxed::flush_scaled(sum, Relaxed::add(partial, fourth, by(3)), scale)
     }
 }

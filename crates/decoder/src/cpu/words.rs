@@ -5,19 +5,31 @@ use core::arch::wasm32::*;
 #[cfg(not(target_feature = "relaxed-simd"))]
 use super::{
     format::{self, Format},
-    isa::ScaledDot,
+    isa::{Isa, ScaledDot},
     matmul, plain,
     wasm::{small, wide},
 };
 use super::{
     isa::{Dot, InputRow},
-    wasm::{Constants, Lanes, VECTORS, Wasm, both, each},
+    wasm::{Constants, Lanes, Products, VECTORS, Wasm, both, each},
 };
+
+/// What every browser's SIMD has: products of `i16`.
+#[cfg(not(target_feature = "relaxed-simd"))]
+#[derive(Clone, Copy)]
+pub struct Plain;
+
+#[cfg(not(target_feature = "relaxed-simd"))]
+impl Products for Plain {
+    const BIAS: u8 = 0;
+    type Unsigned = Words<false>;
+    type Signed = Words<true>;
+}
 
 /// Bytes widened to `i16`, the even ones and the odd ones of each lane.
 pub struct Words<const SIGNED: bool>;
 
-impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
+impl<P: Products, const SIGNED: bool> Dot<Wasm<P>> for Words<SIGNED> {
     type Weights = [Lanes; 2];
     type Input = [v128; 2];
     type Partial = Lanes;
@@ -67,7 +79,7 @@ impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
             match F::BITS {
                 5 => [plain::five_bits(codes, quad), plain::five_bits(codes, quad + 4)],
                 6 => [plain::six_bits(codes, quad), plain::six_bits(codes, quad + 4)],
-                _ => format::weights::<Wasm, F, Self>(k, codes, quad),
+                _ => format::weights::<Wasm<P>, F, Self>(k, codes, quad),
             }
         }
     }
@@ -82,10 +94,10 @@ impl<const SIGNED: bool> Dot<Wasm> for Words<SIGNED> {
     ) -> [[Lanes; 2]; T] {
         unsafe {
             match F::BITS {
-                4 => plain::stream_nibbles(k, codes, inputs).map(|sums| [sums, Self::zero()]),
-                5 => plain::stream_five_bits(k, codes, inputs).map(|sums| [sums, Self::zero()]),
+                4 => plain::stream_nibbles(k, codes, inputs).map(|sums| [sums, Wasm::<P>::zero()]),
+                5 => plain::stream_five_bits(k, codes, inputs).map(|sums| [sums, Wasm::<P>::zero()]),
                 6 => inputs.map(|input| [0, 1].map(|half| plain::stream_six_bits(k, codes, input, half))),
-                _ => matmul::stream_quads::<Wasm, F, Self, T>(k, codes, first, inputs),
+                _ => matmul::stream_quads::<Wasm<P>, F, Self, T>(k, codes, first, inputs),
             }
         }
     }
@@ -98,7 +110,7 @@ pub fn add(sum: v128, weights: v128, by: v128) -> v128 {
 }
 
 #[cfg(not(target_feature = "relaxed-simd"))]
-impl ScaledDot<Wasm> for Words<false> {
+impl<P: Products> ScaledDot<Wasm<P>> for Words<false> {
     type Scale = Lanes;
     const OFFSETS: bool = true;
 

@@ -1,0 +1,275 @@
+//! Products of relaxed SIMD: bytes by bytes, in sums of `i16` or, where the machine keeps them whole, of `i32`.
+
+use core::{arch::wasm32::*, hint::black_box};
+
+use super::{
+    coarse,
+    format::{self, Format},
+    isa::{Dot, InputRow, Isa, ScaledDot},
+    wasm::{Constants, Lanes, Products, VECTORS, Wasm, both, each, mix, small, wide},
+    words::Words,
+};
+
+/// For machines whose dot product is made of sums of pairs.
+#[derive(Clone, Copy)]
+pub struct Pairs;
+
+impl Products for Pairs {
+    const BIAS: u8 = 0;
+    type Unsigned = Self;
+    type Signed = Words<true>;
+}
+
+/// For machines with a dot product of four bytes: x86 with AVX-VNNI, and Arm.
+#[derive(Clone, Copy)]
+pub struct Quads;
+
+impl Products for Quads {
+    const BIAS: u8 = 128;
+    type Unsigned = Self;
+    type Signed = Self;
+}
+
+/// How a machine reads the relaxed dot product's second operand, where that is left to it: bytes above 127.
+#[derive(Clone, Copy)]
+pub struct SecondOperand {
+    /// Turns biased weights into what is multiplied.
+    flip: v128,
+    /// All ones if the bias is multiplied, too, and must be taken away.
+    pub offset: v128,
+}
+
+/// Four products of the largest activation and of the largest byte, which is 255 or -1.
+fn largest_dot() -> i32 {
+    let (activations, weights) = (i8x16_splat(black_box(127)), u8x16_splat(black_box(255)));
+    i32x4_extract_lane::<0>(i32x4_relaxed_dot_i8x16_i7x16_add(activations, weights, i32x4_splat(0)))
+}
+
+impl SecondOperand {
+    #[inline(always)]
+    pub fn detect() -> Self {
+        let is_signed = i32x4_splat(-i32::from(largest_dot() < 0));
+        Self { flip: v128_and(is_signed, u8x16_splat(128)), offset: v128_not(is_signed) }
+    }
+
+    /// Does the machine keep sums of products whole, however it reads bytes?
+    pub fn is_whole() -> bool {
+        matches!(largest_dot(), -508 | 129_540)
+    }
+}
+
+/// The second operand must be below 128 to mean the same on every machine.
+impl Dot<Wasm<Self>> for Pairs {
+    type Weights = Lanes;
+    type Input = v128;
+    /// Sums of pairs in `i16`.
+    type Partial = Lanes;
+    const WIDE: bool = false;
+
+    #[inline(always)]
+    unsafe fn prepare(_: Constants, bytes: Lanes) -> Lanes {
+        bytes
+    }
+
+    #[inline(always)]
+    unsafe fn input(row: InputRow, quad: usize) -> v128 {
+        unsafe { v128_load32_splat(row.bytes(quad).cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> Lanes {
+        [i16x8_splat(0); VECTORS]
+    }
+
+    #[inline(always)]
+    unsafe fn add(partial: Lanes, weights: Lanes, input: v128) -> Lanes {
+        both(partial, weights, |partial, weights| i16x8_add(partial, i16x8_relaxed_dot_i8x16_i7x16(input, weights)))
+    }
+
+    #[inline(always)]
+    unsafe fn flush(k: Constants, sum: Lanes, partial: Lanes) -> Lanes {
+        both(sum, partial, |sum, partial| i32x4_add(sum, i32x4_dot_i16x8(partial, k.ones)))
+    }
+}
+
+impl ScaledDot<Wasm<Self>> for Pairs {
+    type Scale = Lanes;
+
+    #[inline(always)]
+    unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Lanes {
+        let scales = unsafe { small::<SIGNED>(from) };
+        mix(scales, scales)
+    }
+
+    #[inline(always)]
+    unsafe fn flush_scaled(sum: Lanes, partial: Lanes, scale: Lanes) -> Lanes {
+        let scaled = both(partial, scale, |partial, scale| i32x4_dot_i16x8(partial, scale));
+        both(sum, scaled, |sum, scaled| i32x4_add(sum, scaled))
+    }
+
+    #[inline(always)]
+    unsafe fn stream_scaled<F: Format, const T: usize>(
+        k: Constants,
+        dots: [Lanes; T],
+        small: *const u8,
+        codes: *const u8,
+        inputs: [InputRow; T],
+    ) -> [Lanes; T] {
+        unsafe { stream_scaled::<F, Self, T>(k, dots, small, codes, inputs) }
+    }
+}
+
+impl Dot<Wasm<Self>> for Quads {
+    type Weights = Lanes;
+    type Input = v128;
+    type Partial = Lanes;
+    const WIDE: bool = true;
+
+    #[inline(always)]
+    unsafe fn prepare(_: Constants, bytes: Lanes) -> Lanes {
+        bytes
+    }
+
+    #[inline(always)]
+    unsafe fn input(row: InputRow, quad: usize) -> v128 {
+        unsafe { v128_load32_splat(row.bytes(quad).cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> Lanes {
+        [i32x4_splat(0); VECTORS]
+    }
+
+    #[inline(always)]
+    unsafe fn add(partial: Lanes, weights: Lanes, input: v128) -> Lanes {
+        both(partial, weights, |partial, weights| i32x4_relaxed_dot_i8x16_i7x16_add(input, weights, partial))
+    }
+
+    #[inline(always)]
+    unsafe fn flush(_: Constants, sum: Lanes, partial: Lanes) -> Lanes {
+        both(sum, partial, |sum, partial| i32x4_add(sum, partial))
+    }
+
+    #[inline(always)]
+    unsafe fn weights<F: Format>(k: Constants, codes: *const u8, quad: usize) -> [Lanes; 2] {
+        let weights = unsafe { format::weights::<Wasm<Self>, F, Self>(k, codes, quad) };
+        if F::BITS < 8 { weights } else { weights.map(|bytes| each(bytes, |bytes| v128_xor(bytes, k.second.flip))) }
+    }
+
+    /// In a loop whose end the compiler does not know. Unrolled, it would make one sum after the other, each of which waits for itself.
+    #[inline(always)]
+    unsafe fn tile<F: Format, const P: usize, const T: usize>(
+        k: Constants,
+        record: *const u8,
+        first: usize,
+        inputs: &[InputRow; T],
+    ) -> [[Lanes; T]; P] {
+        unsafe {
+            let mut weights: *const [Lanes; P] = record.cast();
+            weights = weights.add(first);
+            let mut bytes: [*const i8; T] = inputs.map(|input| input.bytes(first));
+            let end = bytes[0].add(k.scaled_bytes[F::SCALES - 1]);
+            let mut partials = [[Self::zero(); T]; P];
+            while bytes[0] != end {
+                for quad in 0..2 {
+                    let weights = weights.add(quad).read_unaligned();
+                    for t in 0..T {
+                        let by = v128_load32_splat(bytes[t].add(4 * quad).cast());
+                        for p in 0..P {
+                            partials[p][t] = Self::add(partials[p][t], weights[p], by);
+                        }
+                    }
+                }
+                weights = weights.add(2);
+                bytes = bytes.map(|bytes| bytes.add(8));
+            }
+            partials
+        }
+    }
+}
+
+impl ScaledDot<Wasm<Self>> for Quads {
+    type Scale = Lanes;
+
+    #[inline(always)]
+    unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Lanes {
+        wide(unsafe { small::<SIGNED>(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn flush_scaled(sum: Lanes, partial: Lanes, scale: Lanes) -> Lanes {
+        let scaled = both(partial, scale, |partial, scale| i32x4_mul(partial, scale));
+        both(sum, scaled, |sum, scaled| i32x4_add(sum, scaled))
+    }
+
+    #[inline(always)]
+    unsafe fn stream_scaled<F: Format, const T: usize>(
+        k: Constants,
+        dots: [Lanes; T],
+        small: *const u8,
+        codes: *const u8,
+        inputs: [InputRow; T],
+    ) -> [Lanes; T] {
+        unsafe { stream_scaled::<F, Self, T>(k, dots, small, codes, inputs) }
+    }
+}
+
+/// [`ScaledDot::stream_scaled`] of either.
+#[inline(always)]
+unsafe fn stream_scaled<F, D, const T: usize>(
+    k: Constants,
+    mut dots: [Lanes; T],
+    small: *const u8,
+    codes: *const u8,
+    inputs: [InputRow; T],
+) -> [Lanes; T]
+where
+    F: Format,
+    D: Products + ScaledDot<Wasm<D>, Weights = Lanes, Input = v128, Partial = Lanes>,
+{
+    unsafe {
+        if F::BITS != 6 {
+            return coarse::stream_sub::<Wasm<D>, F, D, T>(k, dots, small, codes, inputs);
+        }
+        for (dots, input) in dots.iter_mut().zip(inputs) {
+            let (mut small, mut codes, mut bytes) = (small, codes, input.bytes(0));
+            let end = codes.add(k.sub_block);
+            while codes != end {
+                *dots = six_bits::<D>(k, *dots, D::scale::<true>(small), codes, bytes);
+                small = small.add(Wasm::<D>::LANES);
+                codes = codes.add(3 * size_of::<Lanes>());
+                bytes = bytes.add(16);
+            }
+        }
+        dots
+    }
+}
+
+/// Adds the products of four quads of six-bit codes, which have one scale. The fourth quad comes together while the others are multiplied, so
+/// that few vectors wait.
+#[inline(always)]
+unsafe fn six_bits<D>(k: Constants, sum: Lanes, scale: D::Scale, codes: *const u8, bytes: *const i8) -> Lanes
+where
+    D: Products + ScaledDot<Wasm<D>, Weights = Lanes, Input = v128, Partial = Lanes>,
+{
+    unsafe {
+        let by = |index: usize| v128_load32_splat(bytes.add(4 * index).cast());
+        let third = |index: usize| Wasm::<D>::bytes(codes.add(index * size_of::<Lanes>()));
+        let split = |bytes| {
+            let low = each(bytes, |bytes| v128_and(bytes, k.low_six));
+            (low, both(bytes, low, |bytes, low| v128_xor(bytes, low)))
+        };
+        let gather = |tops, more| both(tops, more, |tops, more| v128_or(u16x8_shr(tops, 2), more));
+        let (first, tops) = split(third(0));
+        let partial = D::add(D::zero(), first, by(0));
+        let (second, more) = split(third(1));
+        let tops = gather(tops, more);
+        let partial = D::add(partial, second, by(1));
+        let (sum, partial) = if D::WIDE { (sum, partial) } else { (D::flush_scaled(sum, partial, scale), D::zero()) };
+        let (third, more) = split(third(2));
+        let tops = gather(tops, more);
+        let partial = D::add(partial, third, by(2));
+        let fourth = each(tops, |tops| u16x8_shr(tops, 2));
+        D::flush_scaled(sum, D::add(partial, fourth, by(3)), scale)
+    }
+}
