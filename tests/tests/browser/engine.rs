@@ -20,11 +20,13 @@ pub async fn golden(browser: &Browser) -> Result<()> {
                 browser.script("return await rolellm.loadModel(given.files[0], args[0])", vec![options]).await?;
             ensure!(model["workers"] == workers, "asked for {workers} workers: {model}");
             let backend = if relaxed { "cpu relaxed-simd" } else { "cpu simd128" };
-            ensure!(model["backend"] == backend, "wanted {backend}: {model}");
+            // Some machines have a dot product that is worth a word more.
+            let chosen = model["backend"].as_str().unwrap_or_default();
+            ensure!(chosen.starts_with(backend), "wanted {backend}: {model}");
             let outcome = browser.generate(json!({"prompt": "", "temperature": 0, "maxTokens": 256})).await?;
             let published = tests::stories260k::GREEDY_TEXT;
             ensure!(outcome["text"] == published, "{workers} workers, {backend}: {outcome}");
-            ensure!(outcome["workers"] == workers && outcome["backend"] == backend, "{outcome}");
+            ensure!(outcome["workers"] == workers && outcome["backend"] == chosen, "{outcome}");
         }
     }
     Ok(())
