@@ -6,23 +6,26 @@ use super::{
     coarse,
     format::{self, Format},
     isa::{Dot, InputRow, Isa, ScaledDot},
+    matmul,
     wasm::{Constants, Lanes, Products, VECTORS, Wasm, both, each, mix, small, wide},
     words::Words,
 };
 
-/// For machines whose dot product is made of sums of pairs.
+/// Relaxed dot products, whose second operand must be below 128 to mean the same on every machine.
 #[derive(Clone, Copy)]
-pub struct Pairs;
+pub struct Relaxed<const WHOLE: bool>;
+
+/// For machines whose dot product is made of sums of pairs.
+pub type Pairs = Relaxed<false>;
+
+/// For machines with a dot product of four bytes: x86 with AVX-VNNI, and Arm.
+pub type Quads = Relaxed<true>;
 
 impl Products for Pairs {
     const BIAS: u8 = 0;
     type Unsigned = Self;
     type Signed = Words<true>;
 }
-
-/// For machines with a dot product of four bytes: x86 with AVX-VNNI, and Arm.
-#[derive(Clone, Copy)]
-pub struct Quads;
 
 impl Products for Quads {
     const BIAS: u8 = 128;
@@ -58,72 +61,15 @@ impl SecondOperand {
     }
 }
 
-/// The second operand must be below 128 to mean the same on every machine.
-impl Dot<Wasm<Self>> for Pairs {
+impl<const WHOLE: bool> Dot<Wasm<Self>> for Relaxed<WHOLE>
+where
+    Self: Products,
+{
     type Weights = Lanes;
     type Input = v128;
-    /// Sums of pairs in `i16`.
+    /// Sums of four products in `i32` or of two in `i16`.
     type Partial = Lanes;
-    const WIDE: bool = false;
-
-    #[inline(always)]
-    unsafe fn prepare(_: Constants, bytes: Lanes) -> Lanes {
-        bytes
-    }
-
-    #[inline(always)]
-    unsafe fn input(row: InputRow, quad: usize) -> v128 {
-        unsafe { v128_load32_splat(row.bytes(quad).cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn zero() -> Lanes {
-        [i16x8_splat(0); VECTORS]
-    }
-
-    #[inline(always)]
-    unsafe fn add(partial: Lanes, weights: Lanes, input: v128) -> Lanes {
-        both(partial, weights, |partial, weights| i16x8_add(partial, i16x8_relaxed_dot_i8x16_i7x16(input, weights)))
-    }
-
-    #[inline(always)]
-    unsafe fn flush(k: Constants, sum: Lanes, partial: Lanes) -> Lanes {
-        both(sum, partial, |sum, partial| i32x4_add(sum, i32x4_dot_i16x8(partial, k.ones)))
-    }
-}
-
-impl ScaledDot<Wasm<Self>> for Pairs {
-    type Scale = Lanes;
-
-    #[inline(always)]
-    unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Lanes {
-        let scales = unsafe { small::<SIGNED>(from) };
-        mix(scales, scales)
-    }
-
-    #[inline(always)]
-    unsafe fn flush_scaled(sum: Lanes, partial: Lanes, scale: Lanes) -> Lanes {
-        let scaled = both(partial, scale, |partial, scale| i32x4_dot_i16x8(partial, scale));
-        both(sum, scaled, |sum, scaled| i32x4_add(sum, scaled))
-    }
-
-    #[inline(always)]
-    unsafe fn stream_scaled<F: Format, const T: usize>(
-        k: Constants,
-        dots: [Lanes; T],
-        small: *const u8,
-        codes: *const u8,
-        inputs: [InputRow; T],
-    ) -> [Lanes; T] {
-        unsafe { stream_scaled::<F, Self, T>(k, dots, small, codes, inputs) }
-    }
-}
-
-impl Dot<Wasm<Self>> for Quads {
-    type Weights = Lanes;
-    type Input = v128;
-    type Partial = Lanes;
-    const WIDE: bool = true;
+    const WIDE: bool = WHOLE;
 
     #[inline(always)]
     unsafe fn prepare(_: Constants, bytes: Lanes) -> Lanes {
@@ -142,12 +88,17 @@ impl Dot<Wasm<Self>> for Quads {
 
     #[inline(always)]
     unsafe fn add(partial: Lanes, weights: Lanes, input: v128) -> Lanes {
-        both(partial, weights, |partial, weights| i32x4_relaxed_dot_i8x16_i7x16_add(input, weights, partial))
+        both(partial, weights, |partial, weights| match WHOLE {
+            true => i32x4_relaxed_dot_i8x16_i7x16_add(input, weights, partial),
+            false => i16x8_add(partial, i16x8_relaxed_dot_i8x16_i7x16(input, weights)),
+        })
     }
 
     #[inline(always)]
-    unsafe fn flush(_: Constants, sum: Lanes, partial: Lanes) -> Lanes {
-        both(sum, partial, |sum, partial| i32x4_add(sum, partial))
+    unsafe fn flush(k: Constants, sum: Lanes, partial: Lanes) -> Lanes {
+        both(sum, partial, |sum, partial| {
+            i32x4_add(sum, if WHOLE { partial } else { i32x4_dot_i16x8(partial, k.ones) })
+        })
     }
 
     #[inline(always)]
@@ -156,7 +107,7 @@ impl Dot<Wasm<Self>> for Quads {
         if F::BITS < 8 { weights } else { weights.map(|bytes| each(bytes, |bytes| v128_xor(bytes, k.second.flip))) }
     }
 
-    /// In a loop whose end the compiler does not know. Unrolled, it would make one sum after the other, each of which waits for itself.
+    /// Whole sums in a loop whose end the compiler does not know. Unrolled, it would make one sum after the other, each of which waits for itself.
     #[inline(always)]
     unsafe fn tile<F: Format, const P: usize, const T: usize>(
         k: Constants,
@@ -165,6 +116,9 @@ impl Dot<Wasm<Self>> for Quads {
         inputs: &[InputRow; T],
     ) -> [[Lanes; T]; P] {
         unsafe {
+            if !WHOLE {
+                return matmul::tile_quads::<Wasm<Self>, F, Self, P, T>(record, first, inputs);
+            }
             let mut weights: *const [Lanes; P] = record.cast();
             weights = weights.add(first);
             let mut bytes: [*const i8; T] = inputs.map(|input| input.bytes(first));
@@ -188,88 +142,82 @@ impl Dot<Wasm<Self>> for Quads {
     }
 }
 
-impl ScaledDot<Wasm<Self>> for Quads {
+impl<const WHOLE: bool> ScaledDot<Wasm<Self>> for Relaxed<WHOLE>
+where
+    Self: Products,
+{
     type Scale = Lanes;
 
     #[inline(always)]
     unsafe fn scale<const SIGNED: bool>(from: *const u8) -> Lanes {
-        wide(unsafe { small::<SIGNED>(from) })
+        let scales = unsafe { small::<SIGNED>(from) };
+        if WHOLE { wide(scales) } else { mix(scales, scales) }
     }
 
     #[inline(always)]
     unsafe fn flush_scaled(sum: Lanes, partial: Lanes, scale: Lanes) -> Lanes {
-        let scaled = both(partial, scale, |partial, scale| i32x4_mul(partial, scale));
+        let scaled = both(partial, scale, |partial, scale| match WHOLE {
+            true => i32x4_mul(partial, scale),
+            false => i32x4_dot_i16x8(partial, scale),
+        });
         both(sum, scaled, |sum, scaled| i32x4_add(sum, scaled))
     }
 
     #[inline(always)]
     unsafe fn stream_scaled<F: Format, const T: usize>(
         k: Constants,
-        dots: [Lanes; T],
+        mut dots: [Lanes; T],
         small: *const u8,
         codes: *const u8,
         inputs: [InputRow; T],
     ) -> [Lanes; T] {
-        unsafe { stream_scaled::<F, Self, T>(k, dots, small, codes, inputs) }
-    }
-}
-
-/// [`ScaledDot::stream_scaled`] of either.
-#[inline(always)]
-unsafe fn stream_scaled<F, D, const T: usize>(
-    k: Constants,
-    mut dots: [Lanes; T],
-    small: *const u8,
-    codes: *const u8,
-    inputs: [InputRow; T],
-) -> [Lanes; T]
-where
-    F: Format,
-    D: Products + ScaledDot<Wasm<D>, Weights = Lanes, Input = v128, Partial = Lanes>,
-{
-    unsafe {
-        if F::BITS != 6 {
-            return coarse::stream_sub::<Wasm<D>, F, D, T>(k, dots, small, codes, inputs);
-        }
-        for (dots, input) in dots.iter_mut().zip(inputs) {
-            let (mut small, mut codes, mut bytes) = (small, codes, input.bytes(0));
-            let end = codes.add(k.sub_block);
-            while codes != end {
-                *dots = six_bits::<D>(k, *dots, D::scale::<true>(small), codes, bytes);
-                small = small.add(Wasm::<D>::LANES);
-                codes = codes.add(3 * size_of::<Lanes>());
-                bytes = bytes.add(16);
+        unsafe {
+            if F::BITS != 6 {
+                return coarse::stream_sub::<Wasm<Self>, F, Self, T>(k, dots, small, codes, inputs);
             }
+            for (dots, input) in dots.iter_mut().zip(inputs) {
+                let (mut small, mut codes, mut bytes) = (small, codes, input.bytes(0));
+                let end = codes.add(k.sub_block);
+                while codes != end {
+                    *dots = Self::six_bits(k, *dots, Self::scale::<true>(small), codes, bytes);
+                    small = small.add(Wasm::<Self>::LANES);
+                    codes = codes.add(3 * size_of::<Lanes>());
+                    bytes = bytes.add(16);
+                }
+            }
+            dots
         }
-        dots
     }
 }
 
-/// Adds the products of four quads of six-bit codes, which have one scale. The fourth quad comes together while the others are multiplied, so
-/// that few vectors wait.
-#[inline(always)]
-unsafe fn six_bits<D>(k: Constants, sum: Lanes, scale: D::Scale, codes: *const u8, bytes: *const i8) -> Lanes
+impl<const WHOLE: bool> Relaxed<WHOLE>
 where
-    D: Products + ScaledDot<Wasm<D>, Weights = Lanes, Input = v128, Partial = Lanes>,
+    Self: Products,
 {
-    unsafe {
-        let by = |index: usize| v128_load32_splat(bytes.add(4 * index).cast());
-        let third = |index: usize| Wasm::<D>::bytes(codes.add(index * size_of::<Lanes>()));
-        let split = |bytes| {
-            let low = each(bytes, |bytes| v128_and(bytes, k.low_six));
-            (low, both(bytes, low, |bytes, low| v128_xor(bytes, low)))
-        };
-        let gather = |tops, more| both(tops, more, |tops, more| v128_or(u16x8_shr(tops, 2), more));
-        let (first, tops) = split(third(0));
-        let partial = D::add(D::zero(), first, by(0));
-        let (second, more) = split(third(1));
-        let tops = gather(tops, more);
-        let partial = D::add(partial, second, by(1));
-        let (sum, partial) = if D::WIDE { (sum, partial) } else { (D::flush_scaled(sum, partial, scale), D::zero()) };
-        let (third, more) = split(third(2));
-        let tops = gather(tops, more);
-        let partial = D::add(partial, third, by(2));
-        let fourth = each(tops, |tops| u16x8_shr(tops, 2));
-        D::flush_scaled(sum, D::add(partial, fourth, by(3)), scale)
+    /// Adds the products of four quads of six-bit codes, which have one scale. The fourth quad comes together while the others are multiplied, so
+    /// that few vectors wait.
+    #[inline(always)]
+    unsafe fn six_bits(k: Constants, sum: Lanes, scale: Lanes, codes: *const u8, bytes: *const i8) -> Lanes {
+        unsafe {
+            let by = |index: usize| v128_load32_splat(bytes.add(4 * index).cast());
+            let third = |index: usize| Wasm::<Self>::bytes(codes.add(index * size_of::<Lanes>()));
+            let split = |bytes| {
+                let low = each(bytes, |bytes| v128_and(bytes, k.low_six));
+                (low, both(bytes, low, |bytes, low| v128_xor(bytes, low)))
+            };
+            let gather = |tops, more| both(tops, more, |tops, more| v128_or(u16x8_shr(tops, 2), more));
+            let (first, tops) = split(third(0));
+            let partial = Self::add(Self::zero(), first, by(0));
+            let (second, more) = split(third(1));
+            let tops = gather(tops, more);
+            let partial = Self::add(partial, second, by(1));
+            let (sum, partial) =
+                if WHOLE { (sum, partial) } else { (Self::flush_scaled(sum, partial, scale), Self::zero()) };
+            let (third, more) = split(third(2));
+            let tops = gather(tops, more);
+            let partial = Self::add(partial, third, by(2));
+            let fourth = each(tops, |tops| u16x8_shr(tops, 2));
+            Self::flush_scaled(sum, Self::add(partial, fourth, by(3)), scale)
+        }
     }
 }
