@@ -152,11 +152,11 @@ fn widen<T: Element>(rows: &[T], out: &mut [f32]) {
 fn weigh(scores: &mut [f32; POSITIONS], seen: usize, softmax: &mut (f32, f32), sums: &mut [f32]) {
     let (largest, total) = *softmax;
     scores[seen..].fill(f32::NEG_INFINITY);
-    let mut maxima = [f32::NEG_INFINITY; 8];
+    let mut maxima = [ordered(largest); 8];
     for eight in scores.as_chunks::<8>().0 {
-        maxima.iter_mut().zip(eight).for_each(|(max, &score)| *max = if score > *max { score } else { *max });
+        maxima.iter_mut().zip(eight).for_each(|(max, &score)| *max = (*max).max(ordered(score)));
     }
-    let new = maxima.into_iter().fold(largest, |a, b| if b > a { b } else { a });
+    let new = unordered(maxima.into_iter().fold(i32::MIN, i32::max));
     let mut totals = [0.0f32; 8];
     for eight in scores.as_chunks_mut::<8>().0 {
         for (total, score) in totals.iter_mut().zip(eight) {
@@ -169,6 +169,19 @@ fn weigh(scores: &mut [f32; POSITIONS], seen: usize, softmax: &mut (f32, f32), s
         sums.iter_mut().for_each(|sum| *sum *= faded);
     }
     *softmax = (new, total * faded + totals.iter().sum::<f32>());
+}
+
+/// An integer that is the larger, the larger `x` is. Compilers use vectors for the largest of integers, but not of floats.
+#[inline(always)]
+fn ordered(x: f32) -> i32 {
+    let bits = x.to_bits() as i32;
+    bits ^ (bits >> 31 & i32::MAX)
+}
+
+/// What [`ordered`] made an integer of.
+#[inline(always)]
+fn unordered(x: i32) -> f32 {
+    f32::from_bits((x ^ (x >> 31 & i32::MAX)) as u32)
 }
 
 /// What a product is added to.
@@ -192,10 +205,11 @@ unsafe fn multiply<I: Isa, T: Element>(
     const ROWS: usize = 4;
     let rows = a.len() / k;
     debug_assert!(out.len() >= rows * n && b.len() >= k * n && n.is_multiple_of(I::LANES));
-    for row in (0..rows).step_by(ROWS) {
+    let together = if rows > FEW { I::MANY_ROWS } else { ROWS };
+    for row in (0..rows).step_by(together) {
         unsafe {
             let (a, b, out) = (a.as_ptr().add(row * k), b.as_ptr(), out.as_mut_ptr().add(row * n));
-            match rows - row {
+            match together.min(rows - row) {
                 1 => strips::<I, T, 1>(constants, a, b, out, (k, n), start),
                 2 => strips::<I, T, 2>(constants, a, b, out, (k, n), start),
                 3 => strips::<I, T, 3>(constants, a, b, out, (k, n), start),

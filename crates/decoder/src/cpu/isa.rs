@@ -20,6 +20,8 @@ pub trait Isa: Copy + 'static {
     const TILE: usize;
     /// Rows of floats that pass over two vectors of a matrix together, at most four; more of them pass over one. 0 where strips have one.
     const WIDE_ROWS: usize;
+    /// Rows of floats that pass over a matrix together if there are many: two or four.
+    const MANY_ROWS: usize = if Self::WIDE_ROWS > 0 { 4 } else { 2 };
     /// Columns of the cache that lie side by side.
     const STRIP: usize = if Self::WIDE_ROWS > 0 { 2 * Self::LANES } else { Self::LANES };
     /// Added to 8-bit weights when they are packed, so that they become what [`Self::Signed`] multiplies.

@@ -75,10 +75,10 @@ unsafe fn pass<I: Isa, F: Format, const P: usize>(
         unpack::<I, F, P>(k, panels, stripe.columns, job.scratch);
         let mut first = 0;
         while first < job.inputs.rows() {
-            first += match I::TILE.min(job.inputs.rows() - first) {
+            first += match job.inputs.rows() - first {
                 1 => rows::<I, F, P, 1>(k, panels, first_panel, first, stripe, job),
-                2 | 3 => rows::<I, F, P, 2>(k, panels, first_panel, first, stripe, job),
-                _ => rows::<I, F, P, 4>(k, panels, first_panel, first, stripe, job),
+                4.. if I::TILE == 4 => rows::<I, F, P, 4>(k, panels, first_panel, first, stripe, job),
+                _ => rows::<I, F, P, 2>(k, panels, first_panel, first, stripe, job),
             };
         }
     }
@@ -302,8 +302,7 @@ unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
         for block in 0..columns / SUB {
             let record = scratch.add(block * record_bytes);
             let floats = record.add(8 * P * quad_bytes);
-            let starts: [I::Ints; T] = from_fn(|t| start::<I, F>(k, inputs[t].blocks));
-            let mut dots: [[I::Ints; T]; P] = [starts; P];
+            let mut dots = [[I::zero(); T]; P];
             for first in (0..8).step_by(format::quads_per_flush::<I, F, F::Dot<I>>()) {
                 let partials = F::Dot::<I>::tile::<F, P, T>(k, record, first, &inputs);
                 for t in 0..T {
@@ -312,10 +311,13 @@ unsafe fn tile<I: Isa, F: Format, const P: usize, const T: usize>(
                     }
                 }
             }
+            // Not before the products, where it would wait for them in a register.
+            let starts: [I::Ints; T] = from_fn(|t| start::<I, F>(k, inputs[t].blocks));
             for p in 0..P {
                 let header = from_fn(|half| I::load(floats.add((half % F::HALVES * P + p) * float_bytes).cast()));
                 for t in 0..T {
-                    sums[p][t] = add_block::<I, F>(sums[p][t], dots[p][t], header, inputs[t].blocks);
+                    let dots = I::add(dots[p][t], starts[t]);
+                    sums[p][t] = add_block::<I, F>(sums[p][t], dots, header, inputs[t].blocks);
                 }
             }
             for input in &mut inputs {

@@ -1,6 +1,6 @@
 //! Products of relaxed SIMD: bytes by bytes, in sums of `i16` or, where the machine keeps them whole, of `i32`.
 
-use core::{arch::wasm32::*, hint::black_box};
+use core::{arch::wasm32::*, array::from_fn, hint::black_box};
 
 use super::{
     coarse,
@@ -107,7 +107,42 @@ where
         if F::BITS < 8 { weights } else { weights.map(|bytes| each(bytes, |bytes| v128_xor(bytes, k.second.flip))) }
     }
 
+    /// Whole sums in a loop whose end the compiler does not know. Unrolled, all weights would be there before the first product, more than there are
+    /// registers.
+    #[inline(always)]
+    unsafe fn stream<F: Format, const T: usize>(
+        k: Constants,
+        mut codes: *const u8,
+        first: usize,
+        inputs: [InputRow; T],
+    ) -> [[Lanes; 2]; T] {
+        unsafe {
+            if !WHOLE || F::SCALES == 2 {
+                return matmul::stream_quads::<Wasm<Self>, F, Self, T>(k, codes, first, inputs);
+            }
+            let mut fifths =
+                if F::BITS == 5 { Wasm::<Self>::bytes(codes.add(4 * size_of::<Lanes>())) } else { Self::zero() };
+            let mut bytes: [*const i8; T] = inputs.map(|input| input.bytes(0));
+            let end = bytes[0].add(k.scaled_bytes[1]);
+            let mut partials = [[Self::zero(); 2]; T];
+            while bytes[0] != end {
+                let [low, high] = match F::BITS {
+                    5 => Self::five_bits(k, codes, &mut fifths),
+                    _ => Self::weights::<F>(k, codes, 0),
+                };
+                for t in 0..T {
+                    let by = |quad: usize| v128_load32_splat(bytes[t].add(4 * quad).cast());
+                    partials[t][0] = Self::add(Self::add(partials[t][0], low, by(0)), high, by(4));
+                }
+                codes = codes.add(size_of::<Lanes>());
+                bytes = bytes.map(|bytes| bytes.add(4));
+            }
+            partials
+        }
+    }
+
     /// Whole sums in a loop whose end the compiler does not know. Unrolled, it would make one sum after the other, each of which waits for itself.
+    /// The first quad comes before the loop: V8 keeps a sum that begins with a constant in memory.
     #[inline(always)]
     unsafe fn tile<F: Format, const P: usize, const T: usize>(
         k: Constants,
@@ -119,25 +154,23 @@ where
             if !WHOLE {
                 return matmul::tile_quads::<Wasm<Self>, F, Self, P, T>(record, first, inputs);
             }
+            let add = |partials: [[Lanes; T]; P], weights: *const [Lanes; P], bytes: [*const i8; T]| {
+                let (weights, by) = (weights.read_unaligned(), bytes.map(|bytes| v128_load32_splat(bytes.cast())));
+                from_fn(|p| from_fn(|t| Self::add(partials[p][t], weights[p], by[t])))
+            };
             let mut weights: *const [Lanes; P] = record.cast();
             weights = weights.add(first);
             let mut bytes: [*const i8; T] = inputs.map(|input| input.bytes(first));
             let end = bytes[0].add(k.scaled_bytes[F::SCALES - 1]);
-            let mut partials = [[Self::zero(); T]; P];
-            while bytes[0] != end {
-                for quad in 0..2 {
-                    let weights = weights.add(quad).read_unaligned();
-                    for t in 0..T {
-                        let by = v128_load32_splat(bytes[t].add(4 * quad).cast());
-                        for p in 0..P {
-                            partials[p][t] = Self::add(partials[p][t], weights[p], by);
-                        }
-                    }
+            let mut partials = add([[Self::zero(); T]; P], weights, bytes);
+            loop {
+                weights = weights.add(1);
+                bytes = bytes.map(|bytes| bytes.add(4));
+                if bytes[0] == end {
+                    return partials;
                 }
-                weights = weights.add(2);
-                bytes = bytes.map(|bytes| bytes.add(8));
+                partials = add(partials, weights, bytes);
             }
-            partials
         }
     }
 }
@@ -194,6 +227,17 @@ impl<const WHOLE: bool> Relaxed<WHOLE>
 where
     Self: Products,
 {
+    /// Two quads of five-bit codes: four bits of each, and the fifth ones, which are shifted on for the next two.
+    #[inline(always)]
+    unsafe fn five_bits(k: Constants, codes: *const u8, fifths: &mut Lanes) -> [Lanes; 2] {
+        let nibbles = unsafe { Wasm::<Self>::bytes(codes) };
+        let code = |nibbles, fifths| v128_or(v128_and(nibbles, k.nibble), v128_and(fifths, k.fifth));
+        let low = both(nibbles, *fifths, |nibbles, fifths| code(nibbles, u16x8_shl(fifths, 4)));
+        let high = both(nibbles, *fifths, |nibbles, fifths| code(u16x8_shr(nibbles, 4), fifths));
+        *fifths = each(*fifths, |fifths| u16x8_shr(fifths, 1));
+        [low, high]
+    }
+
     /// Adds the products of four quads of six-bit codes, which have one scale. The fourth quad comes together while the others are multiplied, so
     /// that few vectors wait.
     #[inline(always)]

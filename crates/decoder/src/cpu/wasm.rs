@@ -45,8 +45,8 @@ pub fn both(a: Lanes, b: Lanes, f: impl Fn(v128, v128) -> v128) -> Lanes {
 /// V8 makes a constant anew in every turn of a loop, by three or four instructions. What it cannot know, it keeps.
 #[derive(Clone, Copy)]
 pub struct Constants {
-    nibble: v128,
-    fifth: v128,
+    pub nibble: v128,
+    pub fifth: v128,
     pub low_six: v128,
     top_two: v128,
     #[cfg(target_feature = "relaxed-simd")]
