@@ -194,6 +194,13 @@ impl InputRow {
         unsafe { (&raw const (*self.blocks).bytes).cast::<i8>().add(4 * quad) }
     }
 
+    /// The same row so many quads on, for what asks for its quads only.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[inline(always)]
+    pub unsafe fn quads(self, quads: usize) -> Self {
+        unsafe { Self { blocks: self.blocks.byte_add(4 * quads), words: self.words.wrapping_add(4 * quads) } }
+    }
+
     /// The same row from its next block on.
     #[inline(always)]
     pub unsafe fn next(self) -> Self {

@@ -7,7 +7,7 @@ use super::{
     format::{self, Format},
     isa::{Dot, InputRow, Isa, ScaledDot},
     matmul,
-    wasm::{Constants, Lanes, Products, VECTORS, Wasm, both, each, mix, small, wide},
+    wasm::{self, Constants, Lanes, Products, VECTORS, Wasm, both, each, mix, small, wide},
     words::Words,
 };
 
@@ -123,7 +123,7 @@ where
             let mut fifths =
                 if F::BITS == 5 { Wasm::<Self>::bytes(codes.add(4 * size_of::<Lanes>())) } else { Self::zero() };
             let mut bytes: [*const i8; T] = inputs.map(|input| input.bytes(0));
-            let end = bytes[0].add(k.scaled_bytes[1]);
+            let end = bytes[0].add(4 * k.quads[1]);
             let mut partials = [[Self::zero(); 2]; T];
             while bytes[0] != end {
                 let [low, high] = match F::BITS {
@@ -141,8 +141,6 @@ where
         }
     }
 
-    /// Whole sums in a loop whose end the compiler does not know. Unrolled, it would make one sum after the other, each of which waits for itself.
-    /// The first quad comes before the loop: V8 keeps a sum that begins with a constant in memory.
     #[inline(always)]
     unsafe fn tile<F: Format, const P: usize, const T: usize>(
         k: Constants,
@@ -150,28 +148,7 @@ where
         first: usize,
         inputs: &[InputRow; T],
     ) -> [[Lanes; T]; P] {
-        unsafe {
-            if !WHOLE {
-                return matmul::tile_quads::<Wasm<Self>, F, Self, P, T>(record, first, inputs);
-            }
-            let add = |partials: [[Lanes; T]; P], weights: *const [Lanes; P], bytes: [*const i8; T]| {
-                let (weights, by) = (weights.read_unaligned(), bytes.map(|bytes| v128_load32_splat(bytes.cast())));
-                from_fn(|p| from_fn(|t| Self::add(partials[p][t], weights[p], by[t])))
-            };
-            let mut weights: *const [Lanes; P] = record.cast();
-            weights = weights.add(first);
-            let mut bytes: [*const i8; T] = inputs.map(|input| input.bytes(first));
-            let end = bytes[0].add(k.scaled_bytes[F::SCALES - 1]);
-            let mut partials = add([[Self::zero(); T]; P], weights, bytes);
-            loop {
-                weights = weights.add(1);
-                bytes = bytes.map(|bytes| bytes.add(4));
-                if bytes[0] == end {
-                    return partials;
-                }
-                partials = add(partials, weights, bytes);
-            }
-        }
+        unsafe { wasm::tile::<Self, F, Self, P, T>(k, record, first, inputs) }
     }
 }
 

@@ -6,8 +6,9 @@ use core::{arch::wasm32::*, array::from_fn, hint::black_box, marker::PhantomData
 use super::plain::FieldMasks;
 use super::{
     activations::ROUNDER,
-    format::SUB,
-    isa::{Dot, HALF_UNIT, Isa, Mask, ScaledDot},
+    format::{self, Format, SUB},
+    isa::{Dot, HALF_UNIT, InputRow, Isa, Mask, ScaledDot},
+    matmul,
 };
 #[cfg(target_feature = "relaxed-simd")]
 use super::{isa::SUM_SHIFT, relaxed::SecondOperand};
@@ -54,9 +55,8 @@ pub struct Constants {
     pub low_bytes: v128,
     #[cfg(target_feature = "relaxed-simd")]
     pub ones: v128,
-    /// Activations that meet weights of one scale: all of a sub-block, or half of them.
-    #[cfg(target_feature = "relaxed-simd")]
-    pub scaled_bytes: [usize; 2],
+    /// The quads of a sub-block, and half of them.
+    pub quads: [usize; 2],
     #[cfg(target_feature = "relaxed-simd")]
     pub second: SecondOperand,
     half_bits: v128,
@@ -93,6 +93,40 @@ pub fn wide(a: [v128; VECTORS / 2]) -> Lanes {
     from_fn(|i| if i % 2 == 0 { i32x4_extend_low_i16x8(a[i / 2]) } else { i32x4_extend_high_i16x8(a[i / 2]) })
 }
 
+/// [`Dot::tile`] in a loop whose end the compiler does not know. Unrolled, it would make one sum after the other, each of which waits for itself. The
+/// first quad comes before the loop: V8 keeps a sum that begins with a constant in memory.
+#[inline(always)]
+pub unsafe fn tile<P: Products, F: Format, D: Dot<Wasm<P>>, const PANELS: usize, const T: usize>(
+    k: Constants,
+    record: *const u8,
+    first: usize,
+    inputs: &[InputRow; T],
+) -> [[D::Partial; T]; PANELS] {
+    unsafe {
+        let quads = match format::quads_per_flush::<Wasm<P>, F, D>() {
+            8 => k.quads[0],
+            4 => k.quads[1],
+            _ => return matmul::tile_quads::<Wasm<P>, F, D, PANELS, T>(record, first, inputs),
+        };
+        let add = |partials: [[D::Partial; T]; PANELS], weights: *const [D::Weights; PANELS], inputs: [InputRow; T]| {
+            let (weights, by) = (weights.read_unaligned(), inputs.map(|input| D::input(input, 0)));
+            from_fn(|p| from_fn(|t| D::add(partials[p][t], weights[p], by[t])))
+        };
+        let mut weights = record.cast::<[D::Weights; PANELS]>().add(first);
+        let mut inputs = inputs.map(|input| input.quads(first));
+        let end = weights.add(quads);
+        let mut partials = add([[D::zero(); T]; PANELS], weights, inputs);
+        loop {
+            weights = weights.add(1);
+            inputs = inputs.map(|input| input.quads(1));
+            if weights == end {
+                return partials;
+            }
+            partials = add(partials, weights, inputs);
+        }
+    }
+}
+
 impl<P: Products> Isa for Wasm<P> {
     const LANES: usize = 4 * VECTORS;
     const PANELS: usize = 1;
@@ -118,8 +152,7 @@ impl<P: Products> Isa for Wasm<P> {
             low_bytes: u16x8_splat(black_box(0xff)),
             #[cfg(target_feature = "relaxed-simd")]
             ones: u16x8_splat(black_box(1)),
-            #[cfg(target_feature = "relaxed-simd")]
-            scaled_bytes: [black_box(SUB), black_box(SUB / 2)],
+            quads: [black_box(SUB / 4), black_box(SUB / 8)],
             #[cfg(target_feature = "relaxed-simd")]
             second: SecondOperand::detect(),
             // Where the sign was extended over the exponent only its topmost copy stays.

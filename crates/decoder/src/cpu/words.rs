@@ -4,14 +4,15 @@ use core::arch::wasm32::*;
 
 #[cfg(not(target_feature = "relaxed-simd"))]
 use super::{
-    format::{self, Format},
+    format,
     isa::{Isa, ScaledDot},
     matmul, plain,
     wasm::{small, wide},
 };
 use super::{
+    format::Format,
     isa::{Dot, InputRow},
-    wasm::{Constants, Lanes, Products, VECTORS, Wasm, both, each},
+    wasm::{self, Constants, Lanes, Products, VECTORS, Wasm, both, each},
 };
 
 /// What every browser's SIMD has: products of `i16`.
@@ -64,6 +65,16 @@ impl<P: Products, const SIGNED: bool> Dot<Wasm<P>> for Words<SIGNED> {
     #[inline(always)]
     unsafe fn flush(_: Constants, sum: Lanes, partial: Lanes) -> Lanes {
         both(sum, partial, |sum, partial| i32x4_add(sum, partial))
+    }
+
+    #[inline(always)]
+    unsafe fn tile<F: Format, const PANELS: usize, const T: usize>(
+        k: Constants,
+        record: *const u8,
+        first: usize,
+        inputs: &[InputRow; T],
+    ) -> [[Lanes; T]; PANELS] {
+        unsafe { wasm::tile::<P, F, Self, PANELS, T>(k, record, first, inputs) }
     }
 
     #[cfg(not(target_feature = "relaxed-simd"))]
