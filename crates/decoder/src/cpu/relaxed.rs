@@ -1,6 +1,6 @@
 //! Products of relaxed SIMD: bytes by bytes, in sums of `i16` or, where the machine keeps them whole, of `i32`.
 
-use core::{arch::wasm32::*, array::from_fn, hint::black_box};
+use core::{arch::wasm32::*, hint::black_box};
 
 use super::{
     coarse,
