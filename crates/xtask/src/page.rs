@@ -37,13 +37,17 @@ struct Module {
     /// The name of its files.
     name: &'static str,
     /// What wasm-opt aims at.
-    goal: &'static str,
+    goal: &'static [&'static str],
 }
 
+const SMALL: &[&str] = &["-Oz"];
+/// Kernels stay functions of their own, or V8 compiles those that are not used along with those that are, in more memory.
+const FAST: &[&str] = &["-O3", "--one-caller-inline-max-function-size=1000"];
+
 const MODULES: [Module; 3] = [
-    Module { package: "page", simd: Simd::Plain, name: "page", goal: "-Oz" },
-    Module { package: "engine", simd: Simd::Plain, name: "engine", goal: "-O3" },
-    Module { package: "engine", simd: Simd::Relaxed, name: "engine_relaxed", goal: "-O3" },
+    Module { package: "page", simd: Simd::Plain, name: "page", goal: SMALL },
+    Module { package: "engine", simd: Simd::Plain, name: "engine", goal: FAST },
+    Module { package: "engine", simd: Simd::Relaxed, name: "engine_relaxed", goal: FAST },
 ];
 
 /// Builds the page into dist/. What stood there stays until everything is made.
@@ -102,7 +106,7 @@ fn bind(root: &Path, tools: &Tools, made: &Path, module: &Module) -> Result<()> 
     run(&mut bindgen)?;
     let file = made.join(format!("{name}_bg.wasm"));
     let mut optimize = Command::new(&tools.wasm_opt);
-    optimize.arg(goal).args(FEATURES);
+    optimize.args(goal).args(FEATURES);
     if simd == Simd::Relaxed {
         optimize.arg("--enable-relaxed-simd");
     }
