@@ -1,8 +1,6 @@
 //! Products of the types whose 256 columns share a half-precision scale and whose parts have small scales: sums stay integers for all of
 //! them, as in llama.cpp, and are multiplied by floats once.
 
-use std::array::from_fn;
-
 use super::{
     format::{self, Format, SUB},
     isa::{Block, Dot, InputRow, Isa, ScaledDot},
@@ -11,53 +9,48 @@ use super::{
 
 /// Multiplies one panel as it comes from memory.
 #[inline(always)]
-pub unsafe fn stream<I: Isa, F: Format, const T: usize>(
+pub unsafe fn stream<I: Isa, F: Format>(
     k: I::Constants,
     panel: *const u8,
     columns: usize,
-    mut inputs: [InputRow; T],
-    mut sums: [I::Floats; T],
-) -> [I::Floats; T] {
+    mut input: InputRow,
+    mut sum: I::Floats,
+) -> I::Floats {
     unsafe {
         let unit_bytes = format::unit_bytes::<F>() * I::LANES;
         let mut unit = panel;
         for _ in 0..columns / (SUB * F::SUBS) {
-            let first: [*const Block; T] = from_fn(|t| inputs[t].blocks);
-            let mut dots = [I::zero(); T];
+            let first = input.blocks;
+            let mut dots = I::zero();
             let (mut small, mut codes) = (format::small::<I, F>(unit), format::codes::<I, F>(unit));
             for _ in 0..F::SUBS {
-                dots = I::Unsigned::stream_scaled::<F, T>(k, dots, small, codes, inputs);
+                dots = I::Unsigned::stream_scaled::<F>(k, dots, small, codes, input);
                 small = small.add(F::SCALES * I::LANES);
                 codes = format::next_codes::<I, F>(codes);
-                for input in &mut inputs {
-                    *input = input.next();
-                }
+                input = input.next();
             }
-            sums = add_unit::<I, F, T>(k, sums, dots, unit, first);
+            [sum] = add_unit::<I, F, 1>(k, [sum], [dots], unit, [first]);
             unit = unit.add(unit_bytes);
         }
-        sums
+        sum
     }
 }
 
 /// [`ScaledDot::stream_scaled`] of any codes.
 #[inline(always)]
-pub unsafe fn stream_sub<I: Isa, F: Format, D: ScaledDot<I>, const T: usize>(
+pub unsafe fn stream_sub<I: Isa, F: Format, D: ScaledDot<I>>(
     k: I::Constants,
-    mut dots: [I::Ints; T],
+    mut dots: I::Ints,
     small: *const u8,
     codes: *const u8,
-    inputs: [InputRow; T],
-) -> [I::Ints; T] {
+    input: InputRow,
+) -> I::Ints {
     unsafe {
         for first in (0..4).step_by(pairs_per_flush::<I, F, D>()) {
-            let partials = D::stream::<F, T>(k, codes, first, inputs);
+            let partials = D::stream::<F>(k, codes, first, input);
             for part in 0..F::SCALES {
-                let scale = scale::<I, F, D>(small, part);
-                for t in 0..T {
-                    let partial = without_offset::<I, F, D>(partials[t][part], inputs[t].blocks, part);
-                    dots[t] = D::flush_scaled(dots[t], partial, scale);
-                }
+                let partial = without_offset::<I, F, D>(partials[part], input.blocks, part);
+                dots = D::flush_scaled(dots, partial, scale::<I, F, D>(small, part));
             }
         }
         dots

@@ -117,22 +117,16 @@ pub trait Dot<I: Isa>: Sized {
         unsafe { format::weights::<I, F, Self>(k, codes, quad) }
     }
 
-    /// Do several rows of activations, too, pass over the codes as they lie?
+    /// The products of [`matmul::pairs_per_flush`] pairs of quads, from `first` on; in the second sum those from `quad + 4` on that have a scale of
+    /// their own.
     #[inline(always)]
-    fn streams<F: Format>() -> bool {
-        false
-    }
-
-    /// Of each row the products of [`matmul::pairs_per_flush`] pairs of quads, from `first` on; in the second sum those from `quad + 4` on that have a
-    /// scale of their own.
-    #[inline(always)]
-    unsafe fn stream<F: Format, const T: usize>(
+    unsafe fn stream<F: Format>(
         k: I::Constants,
         codes: *const u8,
         first: usize,
-        inputs: [InputRow; T],
-    ) -> [[Self::Partial; 2]; T] {
-        unsafe { matmul::stream_quads::<I, F, Self, T>(k, codes, first, inputs) }
+        input: InputRow,
+    ) -> [Self::Partial; 2] {
+        unsafe { matmul::stream_quads::<I, F, Self>(k, codes, first, input) }
     }
 
     /// Of each unpacked panel and each row the products of quads from `first` on, as many as one partial sum takes; `record` is where the
@@ -166,14 +160,14 @@ pub trait ScaledDot<I: Isa>: Dot<I> {
 
     /// Adds the products of one sub-block, times their small scales.
     #[inline(always)]
-    unsafe fn stream_scaled<F: Format, const T: usize>(
+    unsafe fn stream_scaled<F: Format>(
         k: I::Constants,
-        dots: [I::Ints; T],
+        dots: I::Ints,
         small: *const u8,
         codes: *const u8,
-        inputs: [InputRow; T],
-    ) -> [I::Ints; T] {
-        unsafe { coarse::stream_sub::<I, F, Self, T>(k, dots, small, codes, inputs) }
+        input: InputRow,
+    ) -> I::Ints {
+        unsafe { coarse::stream_sub::<I, F, Self>(k, dots, small, codes, input) }
     }
 }
 
@@ -195,7 +189,7 @@ impl InputRow {
     }
 
     /// The same row so many quads on, for what asks for its quads only.
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
     #[inline(always)]
     pub unsafe fn quads(self, quads: usize) -> Self {
         unsafe { Self { blocks: self.blocks.byte_add(4 * quads), words: self.words.wrapping_add(4 * quads) } }

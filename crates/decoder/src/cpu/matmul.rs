@@ -59,16 +59,9 @@ unsafe fn pass<I: Isa, F: Format, const P: usize>(
     job: &mut Job<'_>,
 ) {
     unsafe {
-        if job.inputs.rows() == 1 || F::Dot::<I>::streams::<F>() {
+        if job.inputs.rows() == 1 {
             for (p, panel) in panels.into_iter().enumerate() {
-                let mut first = 0;
-                while F::Dot::<I>::streams::<F>() && first + 1 < job.inputs.rows() {
-                    stream_rows::<I, F, 2>(k, panel, first_panel + p, first, stripe, job);
-                    first += 2;
-                }
-                if first < job.inputs.rows() {
-                    stream_rows::<I, F, 1>(k, panel, first_panel + p, first, stripe, job);
-                }
+                stream_row::<I, F>(k, panel, first_panel + p, stripe, job);
             }
             return;
         }
@@ -84,24 +77,23 @@ unsafe fn pass<I: Isa, F: Format, const P: usize>(
     }
 }
 
-/// `T` activation rows over one panel as it lies.
+/// The only activation row over one panel as it lies.
 #[inline(always)]
-unsafe fn stream_rows<I: Isa, F: Format, const T: usize>(
+unsafe fn stream_row<I: Isa, F: Format>(
     k: I::Constants,
     panel: *const u8,
     panel_index: usize,
-    first: usize,
     stripe: &Stripe,
     job: &mut Job<'_>,
 ) {
     unsafe {
-        let inputs: [InputRow; T] = from_fn(|t| job.inputs.row(first + t, stripe.first_column));
-        let [sums] = start_sums::<I, 1, T>(panel_index, first, stripe, job);
-        let sums = match F::SUBS {
-            1 => stream::<I, F, T>(k, panel, stripe.columns, inputs, sums),
-            _ => coarse::stream::<I, F, T>(k, panel, stripe.columns, inputs, sums),
+        let input = job.inputs.row(0, stripe.first_column);
+        let [[sum]] = start_sums::<I, 1, 1>(panel_index, 0, stripe, job);
+        let sum = match F::SUBS {
+            1 => stream::<I, F>(k, panel, stripe.columns, input, sum),
+            _ => coarse::stream::<I, F>(k, panel, stripe.columns, input, sum),
         };
-        store::<I, 1, T>([sums], panel_index, first, job);
+        store::<I, 1, 1>([[sum]], panel_index, 0, job);
     }
 }
 
@@ -130,33 +122,28 @@ unsafe fn rows<I: Isa, F: Format, const P: usize, const T: usize>(
 
 /// Multiplies one panel as it comes from memory: a single stream is what the processor fetches ahead best.
 #[inline(always)]
-unsafe fn stream<I: Isa, F: Format, const T: usize>(
+unsafe fn stream<I: Isa, F: Format>(
     k: I::Constants,
     panel: *const u8,
     columns: usize,
-    mut inputs: [InputRow; T],
-    mut sums: [I::Floats; T],
-) -> [I::Floats; T] {
+    mut input: InputRow,
+    mut sum: I::Floats,
+) -> I::Floats {
     unsafe {
         let unit_bytes = format::unit_bytes::<F>() * I::LANES;
         let mut unit = panel;
         for _ in 0..columns / SUB {
             let codes = format::codes::<I, F>(unit);
-            let mut dots: [I::Ints; T] = from_fn(|t| start::<I, F>(k, inputs[t].blocks));
+            let mut dots = start::<I, F>(k, input.blocks);
             for first in (0..4).step_by(pairs_per_flush::<I, F, F::Dot<I>>()) {
-                let partials = F::Dot::<I>::stream::<F, T>(k, codes, first, inputs);
-                for t in 0..T {
-                    dots[t] = F::Dot::<I>::flush(k, dots[t], partials[t][0]);
-                }
+                let [partial, _] = F::Dot::<I>::stream::<F>(k, codes, first, input);
+                dots = F::Dot::<I>::flush(k, dots, partial);
             }
-            let header = format::header::<I, F>(k, unit);
-            for t in 0..T {
-                sums[t] = add_block::<I, F>(sums[t], dots[t], header, inputs[t].blocks);
-                inputs[t] = inputs[t].next();
-            }
+            sum = add_block::<I, F>(sum, dots, format::header::<I, F>(k, unit), input.blocks);
+            input = input.next();
             unit = unit.add(unit_bytes);
         }
-        sums
+        sum
     }
 }
 
@@ -167,22 +154,19 @@ pub const fn pairs_per_flush<I: Isa, F: Format, D: Dot<I>>() -> usize {
 
 /// [`Dot::stream`] of codes that lie as quads.
 #[inline(always)]
-pub unsafe fn stream_quads<I: Isa, F: Format, D: Dot<I>, const T: usize>(
+pub unsafe fn stream_quads<I: Isa, F: Format, D: Dot<I>>(
     k: I::Constants,
     codes: *const u8,
     first: usize,
-    inputs: [InputRow; T],
-) -> [[D::Partial; 2]; T] {
+    input: InputRow,
+) -> [D::Partial; 2] {
     unsafe {
-        let mut partials = [[D::zero(); 2]; T];
+        let mut partials = [D::zero(); 2];
         let second = F::SCALES - 1;
         for quad in first..first + pairs_per_flush::<I, F, D>() {
             let [low, high] = D::weights::<F>(k, codes, quad);
-            for t in 0..T {
-                let partials = &mut partials[t];
-                partials[0] = D::add(partials[0], low, D::input(inputs[t], quad));
-                partials[second] = D::add(partials[second], high, D::input(inputs[t], quad + 4));
-            }
+            partials[0] = D::add(partials[0], low, D::input(input, quad));
+            partials[second] = D::add(partials[second], high, D::input(input, quad + 4));
         }
         partials
     }

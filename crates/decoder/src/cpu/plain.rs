@@ -1,6 +1,6 @@
 //! Products of [`super::fields`].
 
-use core::{arch::wasm32::*, array::from_fn, hint::black_box};
+use core::{arch::wasm32::*, hint::black_box};
 
 use super::{
     isa::InputRow,
@@ -36,6 +36,16 @@ impl FieldMasks {
 #[inline(always)]
 unsafe fn vector(codes: *const u8, index: usize) -> v128 {
     unsafe { v128_load(codes.add(16 * index).cast()) }
+}
+
+/// A quad of four-bit codes, the even columns and the odd ones.
+#[inline(always)]
+pub unsafe fn four_bits(codes: *const u8, quad: usize) -> [Lanes; 2] {
+    let low = u16x8_splat(15);
+    [0, 1].map(|odd| {
+        let words = unsafe { vector(codes, 2 * quad + odd) };
+        [v128_and(words, low), v128_and(u16x8_shr(words, 4), low), v128_and(u16x8_shr(words, 8), low), top(words)]
+    })
 }
 
 /// A quad of five-bit codes, the even columns and the odd ones.
@@ -75,71 +85,54 @@ fn top(words: v128) -> v128 {
     v128_xor(u16x8_shr(words, 12), u16x8_splat(8))
 }
 
-/// Of each row the products of a sub-block of four-bit codes. A word as it is counts for all its fields, so the last one is what the others
-/// leave.
+/// The products of a sub-block of four-bit codes. A word as it is counts for all its fields, so the last one is what the others leave.
 #[inline(always)]
-pub unsafe fn stream_nibbles<const T: usize>(k: Constants, mut codes: *const u8, inputs: [InputRow; T]) -> [Lanes; T] {
+pub unsafe fn stream_nibbles(k: Constants, mut codes: *const u8, input: InputRow) -> Lanes {
     unsafe {
-        let mut sums = [[i32x4_splat(0); 4]; T];
-        let mut words = inputs.map(|input| input.words);
-        let end = words[0].byte_add(k.fields.ends[0]);
-        while words[0] != end {
-            let group = vector(codes, 0);
-            let by = words.map(|words| v128_load32_splat(words.cast()));
-            for (field, mask) in k.fields.nibbles.into_iter().enumerate() {
-                let weights = v128_and(group, mask);
-                for t in 0..T {
-                    sums[t][field] = add(sums[t][field], weights, by[t]);
-                }
-            }
-            for t in 0..T {
-                sums[t][3] = add(sums[t][3], group, by[t]);
-                words[t] = words[t].add(2);
-            }
+        let [mut a, mut b, mut c, mut all] = [i32x4_splat(0); 4];
+        let [first, second, third] = k.fields.nibbles;
+        let mut words = input.words;
+        let end = words.byte_add(k.fields.ends[0]);
+        while words != end {
+            let (group, by) = (vector(codes, 0), v128_load32_splat(words.cast()));
+            a = add(a, v128_and(group, first), by);
+            b = add(b, v128_and(group, second), by);
+            c = add(c, v128_and(group, third), by);
+            all = add(all, group, by);
+            words = words.add(2);
             codes = codes.add(16);
         }
-        from_fn(|t| {
-            let [a, b, c, all] = sums[t];
-            let top = i32x4_shr(i32x4_sub(all, i32x4_add(i32x4_add(a, b), c)), 12);
-            // Eight for each flipped code: this sum is kept eight times and negative.
-            let flips = v128_load32_splat((&raw const (*inputs[t].blocks).sum).cast());
-            [a, i32x4_shr(b, 4), i32x4_shr(c, 8), i32x4_sub(top, flips)]
-        })
+        let top = i32x4_shr(i32x4_sub(all, i32x4_add(i32x4_add(a, b), c)), 12);
+        // Eight for each flipped code: this sum is kept eight times and negative.
+        let flips = v128_load32_splat((&raw const (*input.blocks).sum).cast());
+        [a, i32x4_shr(b, 4), i32x4_shr(c, 8), i32x4_sub(top, flips)]
     }
 }
 
-/// Of each row the products of a sub-block of five-bit codes, likewise.
+/// The products of a sub-block of five-bit codes, likewise.
 #[inline(always)]
-pub unsafe fn stream_five_bits<const T: usize>(
-    k: Constants,
-    mut codes: *const u8,
-    inputs: [InputRow; T],
-) -> [Lanes; T] {
+pub unsafe fn stream_five_bits(k: Constants, mut codes: *const u8, input: InputRow) -> Lanes {
     unsafe {
-        let mut sums = [[i32x4_splat(0); 5]; T];
-        let mut words = inputs.map(|input| input.words);
-        let end = words[0].byte_add(k.fields.ends[0]);
-        while words[0] != end {
+        let [mut a, mut b, mut c, mut all, mut fourth] = [i32x4_splat(0); 5];
+        let [first, second, third] = k.fields.fives;
+        let mut words = input.words;
+        let end = words.byte_add(k.fields.ends[0]);
+        while words != end {
             let fourths = vector(codes, 4);
             for pair in 0..4 {
-                let group = vector(codes, pair);
-                let by = words.map(|words| v128_load32_splat(words.add(2 * pair).cast()));
-                let fourth = v128_and(u16x8_shr(fourths, 4 * pair as u32), k.fields.nibbles[0]);
-                for t in 0..T {
-                    for (field, mask) in k.fields.fives.into_iter().enumerate() {
-                        sums[t][field] = add(sums[t][field], v128_and(group, mask), by[t]);
-                    }
-                    sums[t][3] = add(sums[t][3], group, by[t]);
-                    sums[t][4] = add(sums[t][4], fourth, by[t]);
-                }
+                let (group, by) = (vector(codes, pair), v128_load32_splat(words.add(2 * pair).cast()));
+                a = add(a, v128_and(group, first), by);
+                b = add(b, v128_and(group, second), by);
+                c = add(c, v128_and(group, third), by);
+                all = add(all, group, by);
+                let fields = v128_and(u16x8_shr(fourths, 4 * pair as u32), k.fields.nibbles[0]);
+                fourth = add(fourth, fields, by);
             }
-            words = words.map(|words| words.add(8));
+            words = words.add(8);
             codes = codes.add(80);
         }
-        sums.map(|[a, b, c, all, fourth]| {
-            let high = i32x4_shr(i32x4_sub(i32x4_add(i32x4_add(a, b), c), all), 15);
-            [a, i32x4_shr(b, 5), i32x4_shr(c, 10), i32x4_add(fourth, i32x4_shl(high, 4))]
-        })
+        let high = i32x4_shr(i32x4_sub(i32x4_add(i32x4_add(a, b), c), all), 15);
+        [a, i32x4_shr(b, 5), i32x4_shr(c, 10), i32x4_add(fourth, i32x4_shl(high, 4))]
     }
 }
 

@@ -1,13 +1,13 @@
 //! Products of relaxed SIMD: bytes by bytes, in sums of `i16` or, where the machine keeps them whole, of `i32`.
 
-use core::{arch::wasm32::*, hint::black_box};
+use core::{arch::wasm32::*, array::from_fn, hint::black_box};
 
 use super::{
     coarse,
     format::{self, Format},
     isa::{Dot, InputRow, Isa, ScaledDot},
     matmul,
-    wasm::{self, Constants, Lanes, Products, VECTORS, Wasm, both, each, mix, small, wide},
+    wasm::{Constants, Lanes, Products, VECTORS, Wasm, both, each, mix, small, wide},
     words::Words,
 };
 
@@ -110,45 +110,62 @@ where
     /// Whole sums in a loop whose end the compiler does not know. Unrolled, all weights would be there before the first product, more than there are
     /// registers.
     #[inline(always)]
-    unsafe fn stream<F: Format, const T: usize>(
-        k: Constants,
-        mut codes: *const u8,
-        first: usize,
-        inputs: [InputRow; T],
-    ) -> [[Lanes; 2]; T] {
+    unsafe fn stream<F: Format>(k: Constants, mut codes: *const u8, first: usize, input: InputRow) -> [Lanes; 2] {
         unsafe {
             if !WHOLE || F::SCALES == 2 {
-                return matmul::stream_quads::<Wasm<Self>, F, Self, T>(k, codes, first, inputs);
+                return matmul::stream_quads::<Wasm<Self>, F, Self>(k, codes, first, input);
             }
             let mut fifths =
                 if F::BITS == 5 { Wasm::<Self>::bytes(codes.add(4 * size_of::<Lanes>())) } else { Self::zero() };
-            let mut bytes: [*const i8; T] = inputs.map(|input| input.bytes(0));
-            let end = bytes[0].add(4 * k.quads[1]);
-            let mut partials = [[Self::zero(); 2]; T];
-            while bytes[0] != end {
+            let mut bytes = input.bytes(0);
+            let end = bytes.add(4 * k.quads[1]);
+            let mut partial = Self::zero();
+            while bytes != end {
                 let [low, high] = match F::BITS {
                     5 => Self::five_bits(k, codes, &mut fifths),
                     _ => Self::weights::<F>(k, codes, 0),
                 };
-                for t in 0..T {
-                    let by = |quad: usize| v128_load32_splat(bytes[t].add(4 * quad).cast());
-                    partials[t][0] = Self::add(Self::add(partials[t][0], low, by(0)), high, by(4));
-                }
+                let by = |quad: usize| v128_load32_splat(bytes.add(4 * quad).cast());
+                partial = Self::add(Self::add(partial, low, by(0)), high, by(4));
                 codes = codes.add(size_of::<Lanes>());
-                bytes = bytes.map(|bytes| bytes.add(4));
+                bytes = bytes.add(4);
             }
-            partials
+            [partial, Self::zero()]
         }
     }
 
+    /// In a loop whose end the compiler does not know. Unrolled, it would make one sum after the other, each of which waits for itself. The first quad
+    /// comes before the loop: V8 keeps a sum that begins with a constant in memory.
     #[inline(always)]
-    unsafe fn tile<F: Format, const P: usize, const T: usize>(
+    unsafe fn tile<F: Format, const PANELS: usize, const T: usize>(
         k: Constants,
         record: *const u8,
         first: usize,
         inputs: &[InputRow; T],
-    ) -> [[Lanes; T]; P] {
-        unsafe { wasm::tile::<Self, F, Self, P, T>(k, record, first, inputs) }
+    ) -> [[Lanes; T]; PANELS] {
+        unsafe {
+            let quads = match format::quads_per_flush::<Wasm<Self>, F, Self>() {
+                8 => k.quads[0],
+                4 => k.quads[1],
+                _ => return matmul::tile_quads::<Wasm<Self>, F, Self, PANELS, T>(record, first, inputs),
+            };
+            let add = |partials: [[Lanes; T]; PANELS], weights: *const [Lanes; PANELS], inputs: [InputRow; T]| {
+                let (weights, by) = (weights.read_unaligned(), inputs.map(|input| Self::input(input, 0)));
+                from_fn(|p| from_fn(|t| Self::add(partials[p][t], weights[p], by[t])))
+            };
+            let mut weights = record.cast::<[Lanes; PANELS]>().add(first);
+            let mut inputs = inputs.map(|input| input.quads(first));
+            let end = weights.add(quads);
+            let mut partials = add([[Self::zero(); T]; PANELS], weights, inputs);
+            loop {
+                weights = weights.add(1);
+                inputs = inputs.map(|input| input.quads(1));
+                if weights == end {
+                    return partials;
+                }
+                partials = add(partials, weights, inputs);
+            }
+        }
     }
 }
 
@@ -174,26 +191,24 @@ where
     }
 
     #[inline(always)]
-    unsafe fn stream_scaled<F: Format, const T: usize>(
+    unsafe fn stream_scaled<F: Format>(
         k: Constants,
-        mut dots: [Lanes; T],
-        small: *const u8,
-        codes: *const u8,
-        inputs: [InputRow; T],
-    ) -> [Lanes; T] {
+        mut dots: Lanes,
+        mut small: *const u8,
+        mut codes: *const u8,
+        input: InputRow,
+    ) -> Lanes {
         unsafe {
             if F::BITS != 6 {
-                return coarse::stream_sub::<Wasm<Self>, F, Self, T>(k, dots, small, codes, inputs);
+                return coarse::stream_sub::<Wasm<Self>, F, Self>(k, dots, small, codes, input);
             }
-            for (dots, input) in dots.iter_mut().zip(inputs) {
-                let (mut small, mut codes, mut bytes) = (small, codes, input.bytes(0));
-                let end = codes.add(k.sub_block);
-                while codes != end {
-                    *dots = Self::six_bits(k, *dots, Self::scale::<true>(small), codes, bytes);
-                    small = small.add(Wasm::<Self>::LANES);
-                    codes = codes.add(3 * size_of::<Lanes>());
-                    bytes = bytes.add(16);
-                }
+            let mut bytes = input.bytes(0);
+            let end = codes.add(k.sub_block);
+            while codes != end {
+                dots = Self::six_bits(k, dots, Self::scale::<true>(small), codes, bytes);
+                small = small.add(Wasm::<Self>::LANES);
+                codes = codes.add(3 * size_of::<Lanes>());
+                bytes = bytes.add(16);
             }
             dots
         }

@@ -6,9 +6,8 @@ use core::{arch::wasm32::*, array::from_fn, hint::black_box, marker::PhantomData
 use super::plain::FieldMasks;
 use super::{
     activations::ROUNDER,
-    format::{self, Format, SUB},
-    isa::{Dot, HALF_UNIT, InputRow, Isa, Mask, ScaledDot},
-    matmul,
+    format::SUB,
+    isa::{Dot, HALF_UNIT, Isa, Mask, ScaledDot},
 };
 #[cfg(target_feature = "relaxed-simd")]
 use super::{isa::SUM_SHIFT, relaxed::SecondOperand};
@@ -91,40 +90,6 @@ pub fn mix(a: [v128; VECTORS / 2], b: [v128; VECTORS / 2]) -> Lanes {
 #[inline(always)]
 pub fn wide(a: [v128; VECTORS / 2]) -> Lanes {
     from_fn(|i| if i % 2 == 0 { i32x4_extend_low_i16x8(a[i / 2]) } else { i32x4_extend_high_i16x8(a[i / 2]) })
-}
-
-/// [`Dot::tile`] in a loop whose end the compiler does not know. Unrolled, it would make one sum after the other, each of which waits for itself. The
-/// first quad comes before the loop: V8 keeps a sum that begins with a constant in memory.
-#[inline(always)]
-pub unsafe fn tile<P: Products, F: Format, D: Dot<Wasm<P>>, const PANELS: usize, const T: usize>(
-    k: Constants,
-    record: *const u8,
-    first: usize,
-    inputs: &[InputRow; T],
-) -> [[D::Partial; T]; PANELS] {
-    unsafe {
-        let quads = match format::quads_per_flush::<Wasm<P>, F, D>() {
-            8 => k.quads[0],
-            4 => k.quads[1],
-            _ => return matmul::tile_quads::<Wasm<P>, F, D, PANELS, T>(record, first, inputs),
-        };
-        let add = |partials: [[D::Partial; T]; PANELS], weights: *const [D::Weights; PANELS], inputs: [InputRow; T]| {
-            let (weights, by) = (weights.read_unaligned(), inputs.map(|input| D::input(input, 0)));
-            from_fn(|p| from_fn(|t| D::add(partials[p][t], weights[p], by[t])))
-        };
-        let mut weights = record.cast::<[D::Weights; PANELS]>().add(first);
-        let mut inputs = inputs.map(|input| input.quads(first));
-        let end = weights.add(quads);
-        let mut partials = add([[D::zero(); T]; PANELS], weights, inputs);
-        loop {
-            weights = weights.add(1);
-            inputs = inputs.map(|input| input.quads(1));
-            if weights == end {
-                return partials;
-            }
-            partials = add(partials, weights, inputs);
-        }
-    }
 }
 
 impl<P: Products> Isa for Wasm<P> {

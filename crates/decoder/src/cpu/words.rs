@@ -1,18 +1,18 @@
 //! Products of 16-bit words, which WebAssembly has without relaxed SIMD.
 
-use core::arch::wasm32::*;
+use core::{arch::wasm32::*, array::from_fn};
 
+use super::{
+    format::{self, Format},
+    isa::{Dot, InputRow},
+    matmul,
+    wasm::{Constants, Lanes, Products, VECTORS, Wasm, both, each},
+};
 #[cfg(not(target_feature = "relaxed-simd"))]
 use super::{
-    format,
     isa::{Isa, ScaledDot},
-    matmul, plain,
+    plain,
     wasm::{small, wide},
-};
-use super::{
-    format::Format,
-    isa::{Dot, InputRow},
-    wasm::{self, Constants, Lanes, Products, VECTORS, Wasm, both, each},
 };
 
 /// What every browser's SIMD has: products of `i16`.
@@ -67,6 +67,8 @@ impl<P: Products, const SIGNED: bool> Dot<Wasm<P>> for Words<SIGNED> {
         both(sum, partial, |sum, partial| i32x4_add(sum, partial))
     }
 
+    /// Half a quad of each panel at a time, in a loop whose end the compiler does not know: else more weights would be there at once than there are
+    /// registers.
     #[inline(always)]
     unsafe fn tile<F: Format, const PANELS: usize, const T: usize>(
         k: Constants,
@@ -74,13 +76,28 @@ impl<P: Products, const SIGNED: bool> Dot<Wasm<P>> for Words<SIGNED> {
         first: usize,
         inputs: &[InputRow; T],
     ) -> [[Lanes; T]; PANELS] {
-        unsafe { wasm::tile::<P, F, Self, PANELS, T>(k, record, first, inputs) }
-    }
-
-    #[cfg(not(target_feature = "relaxed-simd"))]
-    #[inline(always)]
-    fn streams<F: Format>() -> bool {
-        F::BITS == 4
+        unsafe {
+            let quads = match (PANELS, format::quads_per_flush::<Wasm<P>, F, Self>()) {
+                (1, 8) => k.quads[0],
+                (1, 4) => k.quads[1],
+                _ => return matmul::tile_quads::<Wasm<P>, F, Self, PANELS, T>(record, first, inputs),
+            };
+            let mut weights = record.cast::<Lanes>().add(2 * first);
+            let mut words: [*const i16; T] = from_fn(|t| inputs[t].words.add(4 * first));
+            let end = weights.add(2 * quads);
+            let mut partials = [[i32x4_splat(0); VECTORS]; T];
+            add_half_quad(&mut partials, weights, &words);
+            loop {
+                weights = weights.add(1);
+                for words in &mut words {
+                    *words = words.add(2);
+                }
+                if weights == end {
+                    return [partials; PANELS];
+                }
+                add_half_quad(&mut partials, weights, &words);
+            }
+        }
     }
 
     #[cfg(not(target_feature = "relaxed-simd"))]
@@ -88,6 +105,7 @@ impl<P: Products, const SIGNED: bool> Dot<Wasm<P>> for Words<SIGNED> {
     unsafe fn weights<F: Format>(k: Constants, codes: *const u8, quad: usize) -> [[Lanes; 2]; 2] {
         unsafe {
             match F::BITS {
+                4 => [plain::four_bits(codes, quad), plain::four_bits(codes, quad + 4)],
                 5 => [plain::five_bits(codes, quad), plain::five_bits(codes, quad + 4)],
                 6 => [plain::six_bits(codes, quad), plain::six_bits(codes, quad + 4)],
                 _ => format::weights::<Wasm<P>, F, Self>(k, codes, quad),
@@ -97,18 +115,27 @@ impl<P: Products, const SIGNED: bool> Dot<Wasm<P>> for Words<SIGNED> {
 
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
-    unsafe fn stream<F: Format, const T: usize>(
-        k: Constants,
-        codes: *const u8,
-        first: usize,
-        inputs: [InputRow; T],
-    ) -> [[Lanes; 2]; T] {
+    unsafe fn stream<F: Format>(k: Constants, codes: *const u8, first: usize, input: InputRow) -> [Lanes; 2] {
         unsafe {
             match F::BITS {
-                4 => plain::stream_nibbles(k, codes, inputs).map(|sums| [sums, Wasm::<P>::zero()]),
-                5 => plain::stream_five_bits(k, codes, inputs).map(|sums| [sums, Wasm::<P>::zero()]),
-                6 => inputs.map(|input| [0, 1].map(|half| plain::stream_six_bits(k, codes, input, half))),
-                _ => matmul::stream_quads::<Wasm<P>, F, Self, T>(k, codes, first, inputs),
+                4 => [plain::stream_nibbles(k, codes, input), Wasm::<P>::zero()],
+                5 => [plain::stream_five_bits(k, codes, input), Wasm::<P>::zero()],
+                6 => [0, 1].map(|half| plain::stream_six_bits(k, codes, input, half)),
+                _ => matmul::stream_quads::<Wasm<P>, F, Self>(k, codes, first, input),
+            }
+        }
+    }
+}
+
+/// Adds the products of two columns.
+#[inline(always)]
+unsafe fn add_half_quad<const T: usize>(partials: &mut [Lanes; T], weights: *const Lanes, words: &[*const i16; T]) {
+    unsafe {
+        let by: [v128; T] = from_fn(|t| v128_load32_splat(words[t].cast()));
+        for vector in 0..VECTORS {
+            let weights = v128_load(weights.cast::<v128>().add(vector));
+            for t in 0..T {
+                partials[t][vector] = add(partials[t][vector], weights, by[t]);
             }
         }
     }
