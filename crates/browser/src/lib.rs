@@ -73,17 +73,18 @@ impl Browser {
         threads.filter(|thread| read(thread.path().join("comm")).trim_end().starts_with(name)).count()
     }
 
-    /// Resident memory of the processes that run pages, in bytes.
+    /// Resident memory of the process that runs the page and its workers, in bytes.
     pub fn renderer_memory(&self) -> u64 {
-        self.of_renderers("VmRSS:")
+        self.of_largest_renderer("VmRSS:")
     }
 
-    /// The most that it has been, for each of the processes.
+    /// The most that it has been.
     pub fn peak_renderer_memory(&self) -> u64 {
-        self.of_renderers("VmHWM:")
+        self.of_largest_renderer("VmHWM:")
     }
 
-    fn of_renderers(&self, field: &str) -> u64 {
+    /// The others are spare ones: Chromium starts them when it likes, for pages to come.
+    fn of_largest_renderer(&self, field: &str) -> u64 {
         let is_renderer = |process: &u32| read(format!("/proc/{process}/cmdline")).contains("--type=renderer");
         let bytes = |process: u32| {
             let status = read(format!("/proc/{process}/status"));
@@ -91,7 +92,7 @@ impl Browser {
             line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or_default()
                 << 10
         };
-        self.processes().into_iter().filter(is_renderer).map(bytes).sum()
+        self.processes().into_iter().filter(is_renderer).map(bytes).max().unwrap_or_default()
     }
 
     /// The driver's descendants.
