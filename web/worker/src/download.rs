@@ -3,10 +3,11 @@ use manifest::Mismatch;
 use protocol::{ErrorKind, Failure, Phase};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Request, RequestCache, RequestInit, Response};
+use web_sys::{DedicatedWorkerGlobalScope, Request, RequestCache, RequestInit, Response};
 
 use crate::{
     blobs::{Pieces, with_bytes_at},
+    body::Body,
     failure::js_message,
     http,
     part::{Part, Remote},
@@ -222,8 +223,8 @@ impl Downloader<'_> {
         if !is_complete {
             let start = file.written();
             let response = self.response(&mut found).await?;
-            let body = |bytes| (self.progress)(Phase::Download, before + start + bytes, total);
-            self.read(&found.url, &response, body, |chunk| file.push(chunk).map_err(full)).await?;
+            let progress = |bytes| (self.progress)(Phase::Download, before + start + bytes, total);
+            self.read(&found.url, Body::of(&response), progress, |chunk| file.push(chunk).map_err(full)).await?;
             found.refuse_other_length(file.written())?;
         }
         if let Some(entry) = &found.entry {
@@ -240,8 +241,8 @@ impl Downloader<'_> {
     async fn to_memory(&self, mut found: Found, before: u64, total: Option<u64>) -> Result<Part, Failure> {
         let response = self.response(&mut found).await?;
         let mut parts = Pieces::default();
-        let body = |bytes| (self.progress)(Phase::Download, before + bytes, total);
-        self.read(&found.url, &response, body, |chunk| parts.push(chunk)).await?;
+        let progress = |bytes| (self.progress)(Phase::Download, before + bytes, total);
+        self.read(&found.url, Body::to_keep(&response), progress, |chunk| parts.push(chunk)).await?;
         found.refuse_other_length(parts.bytes())?;
         let mut blob = parts.into_blob()?;
         if let Some(entry) = &found.entry {
@@ -292,17 +293,16 @@ impl Downloader<'_> {
     async fn read(
         &self,
         url: &str,
-        response: &Response,
+        body: Option<Body>,
         progress: impl Fn(u64),
         mut take: impl FnMut(&Uint8Array) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let stream = response.body().ok_or_else(|| failure(url, "answered without content"))?;
-        let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+        let mut body = body.ok_or_else(|| failure(url, "answered without content"))?;
         let (mut bytes, mut reported) = (0, 0);
         progress(0);
-        while let Some(chunk) = next_chunk(&reader).await.map_err(|error| self.unreachable(url, &error))? {
+        while let Some(chunk) = body.next().await.map_err(|error| self.unreachable(url, &error))? {
             if let Err(failure) = self.stop.check().and_then(|()| take(&chunk)) {
-                let _ = reader.cancel();
+                body.cancel();
                 return Err(failure);
             }
             bytes += u64::from(chunk.length());
@@ -380,12 +380,6 @@ fn cancel(response: &Response) {
     if let Some(body) = response.body() {
         let _ = body.cancel();
     }
-}
-
-async fn next_chunk(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, JsValue> {
-    let result = JsFuture::from(reader.read()).await?;
-    let value = Reflect::get(&result, &"value".into())?;
-    Ok(value.dyn_into().ok())
 }
 
 fn failure(url: &str, what: &str) -> Failure {

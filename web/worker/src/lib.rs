@@ -2,6 +2,7 @@
 
 mod adapters;
 mod blobs;
+mod body;
 mod download;
 mod engine;
 mod failure;
