@@ -229,7 +229,7 @@ impl Downloader<'_> {
         }
         if let Some(entry) = &found.entry {
             let progress = |bytes| (self.progress)(Phase::Check, before + bytes, total);
-            let damaged = self.verifier(&progress).damaged(entry, |range| file.read(range)).await?;
+            let damaged = self.verifier(&progress).damaged(entry, |range, bytes| file.read(range, bytes)).await?;
             for mismatch in damaged {
                 let chunk = self.chunk_again(&found, entry, &mismatch).await?;
                 file.write_at(entry.range(mismatch.index).start, &chunk).map_err(full)?;

@@ -153,16 +153,17 @@ impl Unfinished {
         }
     }
 
-    /// What was written, from here to there.
+    /// Makes `bytes` what was written from here to there.
     ///
     /// # Errors
     /// The browser refuses.
-    pub fn read(&self, range: Range<u64>) -> Result<Uint8Array, JsValue> {
+    pub fn read(&self, range: Range<u64>, bytes: &mut Vec<u8>) -> Result<(), JsValue> {
         let options = FileSystemReadWriteOptions::new();
         options.set_at(range.start as f64);
-        let bytes = Uint8Array::new_with_length((range.end - range.start) as u32);
-        let read = self.access.read_with_js_u8_array_and_options(&bytes, &options)?;
-        Ok(bytes.subarray(0, read as u32))
+        bytes.resize((range.end - range.start) as usize, 0);
+        let read = self.access.read_with_u8_array_and_options(bytes, &options)?;
+        bytes.truncate(read as usize);
+        Ok(())
     }
 
     /// The file, complete and under its name.

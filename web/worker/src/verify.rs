@@ -41,23 +41,21 @@ pub struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    /// The chunks that are not what they must be. `read` gives the bytes of a range.
+    /// The chunks that are not what they must be. `read` makes the bytes those of a range.
     ///
     /// # Errors
     /// The bytes cannot be read, or a wish to stop.
     pub async fn damaged(
         &self,
         entry: &Entry,
-        mut read: impl FnMut(Range<u64>) -> Result<Uint8Array, JsValue>,
+        mut read: impl FnMut(Range<u64>, &mut Vec<u8>) -> Result<(), JsValue>,
     ) -> Result<Vec<Mismatch>, Failure> {
         let (mut damaged, mut bytes, mut since) = (Vec::new(), Vec::new(), Instant::now());
         for index in 0..entry.file.chunks.len() {
             let range = entry.range(index);
-            let chunk = read(range.clone()).map_err(|error| {
+            read(range.clone(), &mut bytes).map_err(|error| {
                 Failure::new(ErrorKind::Other, format!("{} cannot be read: {}", entry.file.name, js_message(&error)))
             })?;
-            bytes.resize(chunk.length() as usize, 0);
-            chunk.copy_to(&mut bytes);
             damaged.extend(entry.file.check_chunk(index, &bytes).err());
             if since.elapsed() >= PATIENCE {
                 (self.progress)(range.end);
@@ -77,9 +75,12 @@ impl Verifier<'_> {
     pub async fn damaged_in(&self, entry: &Entry, blob: &Blob) -> Result<Vec<Mismatch>, Failure> {
         let reader =
             FileReaderSync::new().map_err(|error| Failure::new(ErrorKind::Other, js_message(&error).to_owned()))?;
-        let read = |range: Range<u64>| {
+        let read = |range: Range<u64>, bytes: &mut Vec<u8>| {
             let slice = blob.slice_with_f64_and_f64(range.start as f64, range.end as f64)?;
-            Ok(Uint8Array::new(&reader.read_as_array_buffer(&slice)?.into()))
+            let chunk = Uint8Array::new(&reader.read_as_array_buffer(&slice)?.into());
+            bytes.resize(chunk.length() as usize, 0);
+            chunk.copy_to(bytes);
+            Ok(())
         };
         self.damaged(entry, read).await
     }
