@@ -49,8 +49,9 @@ pub unsafe fn stream_sub<I: Isa, F: Format, D: ScaledDot<I>>(
         for first in (0..4).step_by(pairs_per_flush::<I, F, D>()) {
             let partials = D::stream::<F>(k, codes, first, input);
             for part in 0..F::SCALES {
+                let scale = scale::<I, F, D>(small, part);
                 let partial = without_offset::<I, F, D>(partials[part], input.blocks, part);
-                dots = D::flush_scaled(dots, partial, scale::<I, F, D>(small, part));
+                dots = D::flush_scaled(dots, partial, scale);
             }
         }
         dots

@@ -89,19 +89,21 @@ fn top(words: v128) -> v128 {
 #[inline(always)]
 pub unsafe fn stream_nibbles(k: Constants, mut codes: *const u8, input: InputRow) -> Lanes {
     unsafe {
-        let [mut a, mut b, mut c, mut all] = [i32x4_splat(0); 4];
-        let [first, second, third] = k.fields.nibbles;
+        // An array: with a name for each sum, V8 made code that read a 1.1B model a quarter slower.
+        let mut sums = [i32x4_splat(0); 4];
         let mut words = input.words;
         let end = words.byte_add(k.fields.ends[0]);
         while words != end {
-            let (group, by) = (vector(codes, 0), v128_load32_splat(words.cast()));
-            a = add(a, v128_and(group, first), by);
-            b = add(b, v128_and(group, second), by);
-            c = add(c, v128_and(group, third), by);
-            all = add(all, group, by);
+            let group = vector(codes, 0);
+            let by = v128_load32_splat(words.cast());
+            for (field, mask) in k.fields.nibbles.into_iter().enumerate() {
+                sums[field] = add(sums[field], v128_and(group, mask), by);
+            }
+            sums[3] = add(sums[3], group, by);
             words = words.add(2);
             codes = codes.add(16);
         }
+        let [a, b, c, all] = sums;
         let top = i32x4_shr(i32x4_sub(all, i32x4_add(i32x4_add(a, b), c)), 12);
         // Eight for each flipped code: this sum is kept eight times and negative.
         let flips = v128_load32_splat((&raw const (*input.blocks).sum).cast());
@@ -113,24 +115,25 @@ pub unsafe fn stream_nibbles(k: Constants, mut codes: *const u8, input: InputRow
 #[inline(always)]
 pub unsafe fn stream_five_bits(k: Constants, mut codes: *const u8, input: InputRow) -> Lanes {
     unsafe {
-        let [mut a, mut b, mut c, mut all, mut fourth] = [i32x4_splat(0); 5];
-        let [first, second, third] = k.fields.fives;
+        let mut sums = [i32x4_splat(0); 5];
         let mut words = input.words;
         let end = words.byte_add(k.fields.ends[0]);
         while words != end {
             let fourths = vector(codes, 4);
             for pair in 0..4 {
-                let (group, by) = (vector(codes, pair), v128_load32_splat(words.add(2 * pair).cast()));
-                a = add(a, v128_and(group, first), by);
-                b = add(b, v128_and(group, second), by);
-                c = add(c, v128_and(group, third), by);
-                all = add(all, group, by);
-                let fields = v128_and(u16x8_shr(fourths, 4 * pair as u32), k.fields.nibbles[0]);
-                fourth = add(fourth, fields, by);
+                let group = vector(codes, pair);
+                let by = v128_load32_splat(words.add(2 * pair).cast());
+                let fourth = v128_and(u16x8_shr(fourths, 4 * pair as u32), k.fields.nibbles[0]);
+                for (field, mask) in k.fields.fives.into_iter().enumerate() {
+                    sums[field] = add(sums[field], v128_and(group, mask), by);
+                }
+                sums[3] = add(sums[3], group, by);
+                sums[4] = add(sums[4], fourth, by);
             }
             words = words.add(8);
             codes = codes.add(80);
         }
+        let [a, b, c, all, fourth] = sums;
         let high = i32x4_shr(i32x4_sub(i32x4_add(i32x4_add(a, b), c), all), 15);
         [a, i32x4_shr(b, 5), i32x4_shr(c, 10), i32x4_add(fourth, i32x4_shl(high, 4))]
     }
