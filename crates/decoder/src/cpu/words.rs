@@ -67,8 +67,8 @@ impl<P: Products, const SIGNED: bool> Dot<Wasm<P>> for Words<SIGNED> {
         both(sum, partial, |sum, partial| i32x4_add(sum, partial))
     }
 
-    /// Half a quad of each panel at a time, in a loop whose end the compiler does not know: else more weights would be there at once than there are
-    /// registers.
+    /// Half a quad at a time, in a loop whose end the compiler does not know: else more weights would be there at once than there are registers. The
+    /// first comes before the loop: V8 keeps a sum that begins with a constant in memory.
     #[inline(always)]
     unsafe fn tile<F: Format, const PANELS: usize, const T: usize>(
         k: Constants,
