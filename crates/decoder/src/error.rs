@@ -140,6 +140,9 @@ pub enum LoadError {
     /// The source failed.
     #[error("reading the model failed: {0}")]
     Io(#[from] io::Error),
+    /// The graphics processor failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
 }
 
 /// Why a forward pass was refused. But for [`Self::Disconnected`], the session is as it was before the call.
@@ -183,5 +186,48 @@ pub enum ForwardError {
     OutOfMemory {
         /// The growth that failed.
         bytes: u64,
+    },
+    /// The graphics processor failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+/// Why a graphics processor cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum GpuError {
+    /// There is none that could be used.
+    #[error("no GPU can be used ({reason}); use the CPU")]
+    None {
+        /// What the browser or the system says.
+        reason: String,
+    },
+    /// It was taken away: a driver was reset, or the system needs it.
+    #[error("the GPU was lost ({reason}); load the model again")]
+    Lost {
+        /// What the browser or the system says.
+        reason: String,
+    },
+    /// Something that its kernels do not do.
+    #[error("the GPU cannot take {feature}; use the CPU")]
+    Unsupported {
+        /// What it is.
+        feature: String,
+    },
+    /// Its driver compiles the kernels wrongly.
+    #[error(
+        "the GPU computes wrongly ({dtype} weights: off by {error} of the largest number); use the CPU, or another browser"
+    )]
+    Wrong {
+        /// The weights that it was tried on.
+        dtype: String,
+        /// How far it was off, as a share of the largest number.
+        error: String,
+    },
+    /// It refused something, memory as a rule.
+    #[error("the GPU failed ({reason}); use the CPU, or a smaller model")]
+    Failed {
+        /// What the browser or the system says.
+        reason: String,
     },
 }

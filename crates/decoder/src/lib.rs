@@ -23,6 +23,8 @@ mod config;
 mod cpu;
 mod error;
 mod gguf;
+#[cfg_attr(not(feature = "gpu"), path = "no_gpu.rs")]
+mod gpu;
 mod layout;
 mod loader;
 mod matrix;
@@ -38,12 +40,13 @@ mod weights;
 pub use comm::{Alone, Comm, Disconnected, Shard, Wait};
 pub use config::{Config, RopeScaling, SUPPORTED_ARCHITECTURES};
 pub use cpu::{CacheType, Cpu};
-pub use error::{ForwardError, LoadError};
+pub use error::{ForwardError, GpuError, LoadError};
 pub use gguf::{Array, Gguf, TensorInfo, Value, part_paths};
+pub use gpu::Gpu;
 pub use loader::{Loader, Progress};
 pub use meeting::comm_words;
 pub use runner::{Observer, Site};
-pub use session::{Session, serve};
+pub use session::{Advance, Session, serve};
 pub use tensor_type::TensorType;
 #[cfg(not(target_arch = "wasm32"))]
 pub use threads::{ThreadComm, load_threaded, load_threaded_with_adapters};

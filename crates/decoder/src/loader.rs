@@ -6,6 +6,7 @@ use std::{
 
 use crate::{
     Config, Cpu, Gguf, LoadError, Shard, TensorInfo, Weights,
+    gpu::Gpu,
     layout::{Layout, Piece, Slot, plan},
     matrix::{Matrix, Purpose},
 };
@@ -27,6 +28,8 @@ pub struct Loader {
     config: Config,
     layout: Layout,
     cpu: Cpu,
+    /// Whose memory takes the matrices, if not the CPU's.
+    gpu: Option<Gpu>,
     pieces: VecDeque<(Piece, TensorInfo)>,
     current: Option<Matrix>,
     loaded: BTreeMap<Slot, Matrix>,
@@ -63,7 +66,16 @@ impl Loader {
         let total = pieces.iter().map(|(piece, tensor)| piece.rows.len() as u64 * row_bytes(piece, tensor)).sum();
         let progress = Progress { loaded: 0, total };
         let (current, loaded, buffer) = (None, BTreeMap::new(), Vec::new());
-        Ok(Self { config, layout, cpu, pieces, current, loaded, progress, buffer, is_tied })
+        Ok(Self { config, layout, cpu, gpu: None, pieces, current, loaded, progress, buffer, is_tied })
+    }
+
+    /// As [`Self::new`], of all weights, into the memory of a graphics processor.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and heads that its kernels have no room for.
+    pub fn on_gpu(gguf: &Gguf, gpu: Gpu) -> Result<Self, LoadError> {
+        gpu.check_shape(&Config::from_gguf(gguf)?)?;
+        Ok(Self { gpu: Some(gpu), ..Self::new(gguf, Shard::WHOLE)? })
     }
 
     /// How far it has come.
@@ -82,9 +94,13 @@ impl Loader {
         let mut matrix = match self.current.take() {
             Some(matrix) => matrix,
             None => {
+                let shape = (piece.rows.len(), columns);
                 let is_lookup = piece.slot == Slot::Embedding && !self.is_tied;
                 let purpose = if is_lookup { Purpose::Lookup } else { Purpose::Product };
-                Matrix::with_capacity(tensor.dtype, (piece.rows.len(), columns), self.cpu, purpose, &piece.name)?
+                match self.gpu.as_ref().filter(|_| piece.shape.len() == 2) {
+                    Some(gpu) => Matrix::with_capacity_on(gpu, tensor.dtype, shape, &piece.name)?,
+                    None => Matrix::with_capacity(tensor.dtype, shape, self.cpu, purpose, &piece.name)?,
+                }
             }
         };
         let rows = (STEP_BYTES / row_bytes).max(1).min(piece.rows.len() - matrix.rows);
@@ -107,7 +123,7 @@ impl Loader {
     /// Steps are left.
     pub fn finish(self) -> Weights {
         assert!(self.pieces.is_empty(), "{} pieces have not been read", self.pieces.len());
-        Weights::assemble(self.config, self.layout, self.cpu, self.loaded)
+        Weights::assemble(self.config, self.layout, (self.cpu, self.gpu), self.loaded)
     }
 }
 

@@ -8,6 +8,7 @@ use half::{bf16, f16};
 use crate::{
     LoadError, TensorType,
     cpu::{self, Activations, Cpu, Format, Job, Lines, Packing, Panels, Rounding, Scratch},
+    gpu,
 };
 
 /// Activation rows, as they are and rounded to 8 bits.
@@ -35,7 +36,13 @@ pub struct Matrix {
     pub rows: usize,
     pub columns: usize,
     cpu: Cpu,
-    storage: Box<dyn Storage>,
+    place: Place,
+}
+
+/// Whose memory holds the rows.
+enum Place {
+    Cpu(Box<dyn Storage>),
+    Gpu(gpu::Matrix),
 }
 
 /// One type's weights and what a forward pass asks of them.
@@ -91,7 +98,18 @@ impl Matrix {
             (TensorType::Q6_K, Purpose::Lookup) => storage!(Rows<BlockQ6K>),
             (other, _) => return Err(LoadError::TensorType { name: name.to_owned(), found: other.to_string() }),
         };
-        Ok(Self { rows: 0, columns, cpu, storage })
+        Ok(Self { rows: 0, columns, cpu, place: Place::Cpu(storage) })
+    }
+
+    /// A matrix without rows yet, in the memory of a graphics processor.
+    pub fn with_capacity_on(
+        gpu: &gpu::Gpu,
+        dtype: TensorType,
+        shape: (usize, usize),
+        name: &str,
+    ) -> Result<Self, LoadError> {
+        let place = Place::Gpu(gpu::Matrix::with_capacity(gpu, dtype, shape, name)?);
+        Ok(Self { rows: 0, columns: shape.1, cpu: Cpu::detect(), place })
     }
 
     /// Reads `rows` more rows of `row_bytes` bytes through `buffer`.
@@ -105,7 +123,11 @@ impl Matrix {
     ) -> Result<(), LoadError> {
         buffer.resize(rows * row_bytes, 0);
         reader.read_exact(buffer)?;
-        if !self.storage.push(buffer, self.columns) {
+        let has_room = match &mut self.place {
+            Place::Cpu(storage) => storage.push(buffer, self.columns),
+            Place::Gpu(matrix) => matrix.push(buffer, name).map(|()| true)?,
+        };
+        if !has_room {
             return Err(LoadError::OutOfMemory { name: name.to_owned(), bytes: buffer.len() as u64 });
         }
         self.rows += rows;
@@ -114,24 +136,46 @@ impl Matrix {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        self.storage.bytes()
+        match &self.place {
+            Place::Cpu(storage) => storage.bytes(),
+            Place::Gpu(matrix) => matrix.bytes(),
+        }
+    }
+
+    /// The matrix in the memory of a graphics processor.
+    ///
+    /// # Panics
+    /// It is elsewhere.
+    #[cfg(feature = "gpu")]
+    pub fn on_gpu(&self) -> &gpu::Matrix {
+        match &self.place {
+            Place::Gpu(matrix) => matrix,
+            Place::Cpu(_) => unreachable!("all matrices of a model are in one place"),
+        }
+    }
+
+    fn on_cpu(&self) -> &dyn Storage {
+        match &self.place {
+            Place::Cpu(storage) => storage.as_ref(),
+            Place::Gpu(_) => unreachable!("all matrices of a model are in one place"),
+        }
     }
 
     /// Writes one row as f32.
     pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
-        self.storage.dequantize_row(row, out);
+        self.on_cpu().dequantize_row(row, out);
     }
 
     /// In which rounding it reads activations; `None` where it takes the values as they are.
     pub fn rounding(&self) -> Option<Rounding> {
-        self.storage.rounding()
+        self.on_cpu().rounding()
     }
 
     /// Multiplies every activation row; `out` becomes `input rows × self.rows`.
     pub fn matmul(&self, input: &Input<'_>, out: &mut Vec<f32>, scratch: &mut Scratch) {
         out.resize(input.rows() * self.rows, 0.0);
         if self.rows > 0 {
-            self.storage.matmul(self, input, out, scratch);
+            self.on_cpu().matmul(self, input, out, scratch);
         }
     }
 }

@@ -109,7 +109,7 @@ impl Runner {
         match stage {
             Stage::Embedding => {
                 self.embed(&weights, tokens)?;
-                self.buffers.set_turns(&weights, start, tokens.len());
+                weights.turns(start, tokens.len(), &mut self.buffers.turns);
                 Ok(Stage::Attention(0))
             }
             Stage::Attention(index) => {
@@ -155,16 +155,6 @@ impl Runner {
 }
 
 impl Buffers {
-    fn set_turns(&mut self, weights: &Weights, start: usize, tokens: usize) {
-        self.turns.clear();
-        for position in start..start + tokens {
-            self.turns.extend(weights.rope_frequencies.iter().map(|frequency| {
-                let (sin, cos) = (position as f32 * frequency).sin_cos();
-                (cos * weights.rope_factor, sin * weights.rope_factor)
-            }));
-        }
-    }
-
     fn norm_x(&mut self, weights: &Weights, by: &[f32], readers: &[&Matrix]) {
         self.normed.resize(self.x.len(), 0.0);
         cpu::norm(weights.cpu, &self.x, by, weights.config().rms_norm_epsilon, &mut self.normed);

@@ -7,8 +7,9 @@ use std::{
 };
 
 use crate::{
-    Config, Cpu, Gguf, LoadError, Loader, Progress, Shard,
+    Config, Cpu, Gguf, GpuError, LoadError, Loader, Progress, Shard,
     adapter::Adapter,
+    gpu::Gpu,
     layout::{Layout, Part, Slot},
     matrix::Matrix,
 };
@@ -19,6 +20,8 @@ pub struct Weights {
     memory_bytes: u64,
     pub(crate) layout: Layout,
     pub(crate) cpu: Cpu,
+    /// Whose memory holds the matrices, if not the CPU's.
+    pub(crate) gpu: Option<Gpu>,
     pub(crate) embedding: Matrix,
     pub(crate) blocks: Vec<Block>,
     pub(crate) output_norm: Vec<f32>,
@@ -82,7 +85,12 @@ impl Weights {
     }
 
     /// Puts what was read into place; the plan has made sure that all of it is there.
-    pub(crate) fn assemble(config: Config, layout: Layout, cpu: Cpu, loaded: BTreeMap<Slot, Matrix>) -> Self {
+    pub(crate) fn assemble(
+        config: Config,
+        layout: Layout,
+        (cpu, gpu): (Cpu, Option<Gpu>),
+        loaded: BTreeMap<Slot, Matrix>,
+    ) -> Self {
         let memory_bytes = loaded.values().map(|matrix| matrix.bytes() as u64).sum();
         let mut pieces = Pieces(loaded);
         let embedding = pieces.matrix(Slot::Embedding);
@@ -97,6 +105,7 @@ impl Weights {
             memory_bytes,
             layout,
             cpu,
+            gpu,
             embedding,
             blocks,
             output_norm,
@@ -113,6 +122,9 @@ impl Weights {
     /// # Errors
     /// No adapter, one for another model, a failing source.
     pub fn add_adapter<R: Read + Seek>(&mut self, gguf: &Gguf, reader: &mut R) -> Result<usize, LoadError> {
+        if self.gpu.is_some() {
+            return Err(GpuError::Unsupported { feature: "a LoRA adapter".to_owned() }.into());
+        }
         let adapter = Adapter::read(gguf, reader, &self.config, &self.layout, self.cpu)?;
         self.memory_bytes += adapter.bytes() as u64;
         self.adapters.push(adapter);
@@ -137,6 +149,27 @@ impl Weights {
     /// Bytes that the weights occupy; a session adds [`Config::kv_bytes`].
     pub fn memory_bytes(&self) -> u64 {
         self.memory_bytes
+    }
+
+    /// All matrices.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        let of_blocks = self.blocks.iter().flat_map(|block| {
+            let Block { query, key, value, attention_output, gate, up, down, .. } = block;
+            [&query.matrix, &key.matrix, &value.matrix, &attention_output.matrix, gate, up, down]
+        });
+        [&self.embedding, self.output()].into_iter().chain(of_blocks)
+    }
+
+    /// Cosines and sines of each rotated pair at the positions from `start` on, token by token.
+    pub(crate) fn turns(&self, start: usize, tokens: usize, turns: &mut Vec<(f32, f32)>) {
+        turns.clear();
+        for position in start..start + tokens {
+            turns.extend(self.rope_frequencies.iter().map(|frequency| {
+                let (sin, cos) = (position as f32 * frequency).sin_cos();
+                (cos * self.rope_factor, sin * self.rope_factor)
+            }));
+        }
     }
 
     pub(crate) fn output(&self) -> &Matrix {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use decoder::{CacheType, Comm, Session};
+use decoder::{Advance, CacheType, Comm, Session};
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
@@ -167,15 +167,25 @@ impl Generator {
     pub fn step(&mut self) -> Result<Option<String>, Error> {
         let Some(reply) = self.reply.as_mut().filter(|reply| !reply.complete) else { return Ok(None) };
         let started = Instant::now();
-        let in_prompt = reply.seen < reply.outcome.prompt_tokens;
+        let in_prompt = reply.in_prompt();
         let text = reply.step(&self.model, &mut self.session)?;
-        let elapsed = started.elapsed().as_secs_f64() * 1e3;
-        match in_prompt {
-            true => reply.outcome.prefill_ms += elapsed,
-            false => reply.outcome.decode_ms += elapsed,
-        }
+        reply.spend(started, in_prompt);
         reply.outcome.text.push_str(&text);
         Ok(Some(text))
+    }
+
+    /// Waits until [`Self::step`] has something to do: at once, unless a graphics processor is at work.
+    pub async fn ready(&mut self) {
+        let started = Instant::now();
+        self.session.ready().await;
+        if let Some(reply) = &mut self.reply {
+            reply.spend(started, reply.in_prompt());
+        }
+    }
+
+    /// Is a graphics processor at work, so that [`Self::step`] has nothing to do?
+    pub fn is_waiting(&self) -> bool {
+        self.session.is_waiting()
     }
 
     /// Ends the reply and returns it; [`StopReason::Cancelled`] if it was not complete, or none was started.
@@ -185,15 +195,32 @@ impl Generator {
 }
 
 impl Reply {
+    fn in_prompt(&self) -> bool {
+        self.seen < self.outcome.prompt_tokens
+    }
+
+    /// Books the time since `started`.
+    fn spend(&mut self, started: Instant, in_prompt: bool) {
+        let elapsed = started.elapsed().as_secs_f64() * 1e3;
+        match in_prompt {
+            true => self.outcome.prefill_ms += elapsed,
+            false => self.outcome.decode_ms += elapsed,
+        }
+    }
+
     fn step(&mut self, model: &Model, session: &mut Session) -> Result<String, Error> {
         if !self.computing {
             session.start(&self.history[self.seen..])?;
             self.computing = true;
         }
         let (started, known) = (Instant::now(), session.tokens().len());
-        while session.advance()? {
+        loop {
+            let advance = session.advance()?;
+            if advance == Advance::Done {
+                break;
+            }
             let is_long = started.elapsed().as_secs_f64() * 1e3 > STEP_MS;
-            if is_long || session.tokens().len() > known {
+            if is_long || advance == Advance::Waiting || session.tokens().len() > known {
                 return Ok(String::new());
             }
         }

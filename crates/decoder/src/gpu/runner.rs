@@ -1,0 +1,227 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use wgpu::{
+    Buffer, BufferUsages, CommandEncoder, CommandEncoderDescriptor, ComputePass, ComputePassDescriptor, MapMode,
+};
+
+use super::{
+    Gpu,
+    bind::{Binder, BoundBlock, Buffers, Cache, Kernels},
+    kernels::{Bound, BoundProduct},
+    signal::Signal,
+};
+use crate::{ForwardError, GpuError, Weights, meeting::BATCH};
+
+/// The KV cache grows by at least so many tokens.
+const CACHE_STEP: usize = 256;
+
+/// What a context needs on the processor: keys and values, scratch memory, every kernel with what it reads and writes.
+pub struct Runner {
+    weights: Arc<Weights>,
+    gpu: Gpu,
+    kernels: Kernels,
+    buffers: Buffers,
+    cache: Vec<Cache>,
+    /// Positions that the cache has room for.
+    capacity: usize,
+    embed: Bound,
+    blocks: Vec<BoundBlock>,
+    output_norm: Bound,
+    output: BoundProduct,
+    /// Where logits come to be read.
+    readback: Buffer,
+    /// What was submitted and has not been seen to end.
+    flight: Option<Flight>,
+    turns: Vec<(f32, f32)>,
+    logits: Vec<f32>,
+}
+
+struct Flight {
+    signal: Signal,
+    wants_logits: bool,
+}
+
+impl Runner {
+    pub fn new(weights: Arc<Weights>, gpu: &Gpu) -> Box<Self> {
+        let (kernels, buffers) = (Kernels::new(gpu, &weights), Buffers::new(gpu, &weights));
+        let binder = Binder { gpu, kernels: &kernels, buffers: &buffers, weights: &weights };
+        let (embed, output_norm, output) = (binder.embed(), binder.output_norm(), binder.output());
+        let cache = (0..weights.config().block_count).map(|_| Cache::new(gpu, 0)).collect();
+        let readback = readback(gpu, weights.config().vocab_size);
+        Box::new(Self {
+            weights,
+            gpu: gpu.clone(),
+            kernels,
+            buffers,
+            cache,
+            capacity: 0,
+            embed,
+            blocks: Vec::new(),
+            output_norm,
+            output,
+            readback,
+            flight: None,
+            turns: Vec::new(),
+            logits: Vec::new(),
+        })
+    }
+
+    /// Makes room for `tokens` tokens, at most `context`, and keeps what is there.
+    pub fn reserve(&mut self, tokens: usize, context: usize) -> Result<(), ForwardError> {
+        self.gpu.check()?;
+        if tokens <= self.capacity {
+            return Ok(());
+        }
+        let capacity = tokens.max(2 * self.capacity).next_multiple_of(CACHE_STEP).min(context);
+        let bytes = self.position_bytes() * capacity as u64;
+        if bytes > self.gpu.most_bytes() {
+            return Err(ForwardError::OutOfMemory { bytes });
+        }
+        let mut encoder = self.encoder();
+        let kept = self.position_bytes() * self.capacity as u64;
+        for cache in &mut self.cache {
+            let grown = Cache::new(&self.gpu, bytes);
+            if kept > 0 {
+                encoder.copy_buffer_to_buffer(&cache.keys, 0, &grown.keys, 0, kept);
+                encoder.copy_buffer_to_buffer(&cache.values, 0, &grown.values, 0, kept);
+            }
+            *cache = grown;
+        }
+        self.gpu.queue().submit([encoder.finish()]);
+        self.capacity = capacity;
+        self.bind_blocks();
+        Ok(())
+    }
+
+    /// Bytes of one position's keys, or values, of one block.
+    fn position_bytes(&self) -> u64 {
+        let config = self.weights.config();
+        2 * (config.head_count_kv * config.head_dim) as u64
+    }
+
+    fn encoder(&self) -> CommandEncoder {
+        self.gpu.device().create_command_encoder(&CommandEncoderDescriptor::default())
+    }
+
+    fn bind_blocks(&mut self) {
+        let Self { gpu, kernels, buffers, weights, .. } = self;
+        let binder = Binder { gpu, kernels, buffers, weights };
+        let blocks = weights.blocks.iter().zip(&self.cache);
+        self.blocks = blocks.map(|(block, cache)| binder.block(block, cache)).collect();
+    }
+
+    /// Takes a batch that starts at position `start` through the model. `Ready` once that has been done, with the logits of its last token if they are
+    /// wanted; until then the same call is to be made again.
+    pub fn advance(&mut self, batch: &[u32], start: usize, wants_logits: bool) -> Result<Poll<()>, ForwardError> {
+        self.gpu.check()?;
+        let flight = match self.flight.take() {
+            Some(flight) => flight,
+            None => self.submit(batch, start, wants_logits),
+        };
+        self.gpu.wait();
+        if !flight.signal.is_given() {
+            self.flight = Some(flight);
+            return Ok(Poll::Pending);
+        }
+        self.gpu.check()?;
+        if flight.wants_logits {
+            self.read_logits()?;
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// `Ready` when [`Self::advance`] has something to do.
+    pub fn poll_ready(&self, context: &Context<'_>) -> Poll<()> {
+        self.flight.as_ref().map_or(Poll::Ready(()), |flight| flight.signal.poll(context))
+    }
+
+    /// Forgets what was submitted; it ends by itself.
+    pub fn abandon(&mut self) {
+        if self.flight.take().is_some_and(|flight| flight.wants_logits) {
+            self.readback = readback(&self.gpu, self.weights.config().vocab_size);
+        }
+    }
+
+    pub fn weights(&self) -> &Arc<Weights> {
+        &self.weights
+    }
+
+    /// The logits of the last token of the last batch that wanted them.
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    fn submit(&mut self, batch: &[u32], start: usize, wants_logits: bool) -> Flight {
+        assert!(batch.len() <= BATCH && start + batch.len() <= self.capacity, "a batch beyond the room made for it");
+        let queue = self.gpu.queue();
+        queue.write_buffer(&self.buffers.batch, 0, bytemuck::cast_slice(&[batch.len() as u32, start as u32, 0, 0]));
+        queue.write_buffer(&self.buffers.tokens, 0, bytemuck::cast_slice(batch));
+        self.weights.turns(start, batch.len(), &mut self.turns);
+        let turns: Vec<[f32; 2]> = self.turns.iter().map(|&(cos, sin)| [cos, sin]).collect();
+        queue.write_buffer(&self.buffers.turns, 0, bytemuck::cast_slice(&turns));
+        let mut encoder = self.encoder();
+        let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
+        self.encode(&mut pass, batch.len() as u32, wants_logits);
+        drop(pass);
+        let signal = Signal::default();
+        let given = signal.clone();
+        if wants_logits {
+            let readback = &self.readback;
+            encoder.copy_buffer_to_buffer(&self.buffers.logits, 0, readback, 0, readback.size());
+            queue.submit([encoder.finish()]);
+            readback.map_async(MapMode::Read, .., move |_| given.give());
+        } else {
+            queue.submit([encoder.finish()]);
+            queue.on_submitted_work_done(move || given.give());
+        }
+        Flight { signal, wants_logits }
+    }
+
+    fn encode(&self, pass: &mut ComputePass<'_>, tokens: u32, wants_logits: bool) {
+        let config = self.weights.config();
+        let (heads, kv_heads) = (config.head_count as u32, config.head_count_kv as u32);
+        self.embed.run(pass, (config.embedding_length as u32).div_ceil(8 * 64), tokens);
+        for block in &self.blocks {
+            block.attention_norm.run(pass, tokens, 1);
+            block.query.run(pass, tokens);
+            block.key.run(pass, tokens);
+            block.value.run(pass, tokens);
+            block.place.run(pass, heads + 2 * kv_heads, tokens);
+            block.attend.run(pass, heads, tokens);
+            block.attention_output.run(pass, tokens);
+            if let Some(norm) = &block.attention_post_norm {
+                norm.run(pass, tokens, 1);
+            }
+            block.feed_forward_norm.run(pass, tokens, 1);
+            block.gate.run(pass, tokens);
+            block.up.run(pass, tokens);
+            block.swiglu.run(pass, (config.feed_forward_length as u32).div_ceil(64), tokens);
+            block.down.run(pass, tokens);
+            if let Some(norm) = &block.feed_forward_post_norm {
+                norm.run(pass, tokens, 1);
+            }
+        }
+        if wants_logits {
+            self.output_norm.run(pass, 1, 1);
+            self.output.run(pass, 1);
+        }
+    }
+
+    fn read_logits(&mut self) -> Result<(), ForwardError> {
+        let readback = &self.readback;
+        let failed = |error: wgpu::MapRangeError| GpuError::Failed { reason: error.to_string() };
+        let view = readback.get_mapped_range(..).map_err(failed)?;
+        self.logits.clear();
+        self.logits.extend_from_slice(bytemuck::cast_slice(&view[..4 * self.weights.config().vocab_size]));
+        drop(view);
+        readback.unmap();
+        Ok(())
+    }
+}
+
+fn readback(gpu: &Gpu, vocab_size: usize) -> Buffer {
+    gpu.buffer(4 * vocab_size as u64, BufferUsages::MAP_READ | BufferUsages::COPY_DST)
+}
