@@ -53,7 +53,7 @@ async fn load_model(app: App, source: JsValue, options: JsValue) -> Result<JsVal
     let wish: Wish = match options.is_undefined() || options.is_null() {
         true => Wish::default(),
         false => serde_wasm_bindgen::from_value(options)
-            .map_err(|error| refuse(&format!("{{workers?, relaxedSimd?, cache?, stream?}}: {error}")))?,
+            .map_err(|error| refuse(&format!("{{workers?, relaxedSimd?, cache?, device?, stream?}}: {error}")))?,
     };
     let model = match source.as_string() {
         Some(url) => app.models.load(Chosen::Url(url), wish).await.unwrap_or_else(|| Err(invalid("no such model"))),

@@ -13,10 +13,14 @@ use std::{
 use futures_channel::oneshot;
 use js_sys::{Array, Reflect};
 use leptos::prelude::*;
-use protocol::{ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Phase, Prompt, Request, RequestId, Source};
+use protocol::{
+    Device, ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Phase, Prompt, Request, RequestId, Source,
+};
 use serde::Serialize;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{File, MessageEvent, Worker, WorkerOptions, WorkerType};
+
+use crate::store;
 
 const WORKER: &str = "./worker.js";
 /// The same, with the build of the engine that every browser runs.
@@ -34,6 +38,10 @@ pub struct Engine {
     pub failure: RwSignal<Option<Failure>>,
     /// Is a reply being written?
     pub generating: RwSignal<bool>,
+    /// What the reader wants to compute.
+    pub device: RwSignal<Device>,
+    /// Why the CPU does the work although the GPU was wanted.
+    pub gpu_failure: RwSignal<Option<Failure>>,
 }
 
 /// How far loading has come.
@@ -92,7 +100,10 @@ impl Engine {
             loading: RwSignal::new(Some(Loading::Starting)),
             failure: RwSignal::new(None),
             generating: RwSignal::new(false),
+            device: RwSignal::new(store::get("device").unwrap_or_default()),
+            gpu_failure: RwSignal::new(None),
         };
+        Effect::new(move || store::set("device", &engine.device.get()));
         engine.inner.get_value().plain.set(Wish::of_address().relaxed_simd == Some(false));
         engine.spawn();
         engine
@@ -115,7 +126,19 @@ impl Engine {
         self.stop();
         self.until(|engine| !engine.generating.get_untracked()).await;
         let Wish { workers, cache, .. } = wish;
-        let answer = self.request(|id| Request::Load { id, source, workers, cache }, files, |_| {}).await;
+        let load = |device| {
+            let source = source.clone();
+            self.request(move |id| Request::Load { id, source, workers, cache, device: Some(device) }, files, |_| {})
+        };
+        let device = wish.device.unwrap_or(self.device.get_untracked());
+        let mut answer = load(device).await;
+        // Who asked for the GPU this once is told; a visitor of the page shall have an answer.
+        let refused = answer.as_ref().err().filter(|failure| failure.kind == ErrorKind::Gpu && wish.device.is_none());
+        if let Some(failure) = refused {
+            self.gpu_failure.set(Some(failure.clone()));
+            self.device.set(Device::Cpu);
+            answer = load(Device::Cpu).await;
+        }
         self.loaded(number, answer)
     }
 

@@ -115,6 +115,11 @@ texts! {
     Backend: "Runs on", "运行于";
     Workers: "Workers", "并行线程";
     OneWorker: "One worker only: this page was served without the headers that let workers share memory (COOP and COEP).", "只用了一个线程：提供网页的服务器没有发送共享内存所需的响应头（COOP 和 COEP）。";
+    RunOn: "Run models on", "模型运行于";
+    OnCpu: "CPU", "CPU";
+    OnGpu: "GPU (WebGPU)", "GPU（WebGPU）";
+    GpuHint: "A graphics card is faster where there is a good one; without one, the CPU is. Try both.", "有好的显卡时 GPU 更快，没有时 CPU 更快，可以都试一试。";
+    GpuRefused: "The CPU does the work.", "已改用 CPU 运行。";
     LoadTime: "Loaded in", "加载用时";
     ModelCard: "Model card", "模型说明";
     English: "English", "英语";
@@ -335,6 +340,7 @@ pub fn failure(language: Language, failure: &Failure) -> String {
         }
         ErrorKind::NoRoom => ("There is no room for this model.", "放不下这个模型。"),
         ErrorKind::OutOfMemory => ("There is not enough memory.", "内存不够，请换一个小一些的模型。"),
+        ErrorKind::Gpu => ("The GPU cannot be used.", "GPU 无法使用。"),
         ErrorKind::PromptTooLong => ("This is too long.", "太长了，请写短一些。"),
         ErrorKind::InvalidRequest => ("That cannot be done.", "这个请求无效。"),
         ErrorKind::Busy => ("The model is busy.", "模型正忙，请先停止正在进行的工作。"),

@@ -25,6 +25,9 @@ pub enum Request {
         /// How keys and values are kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cache: Option<Cache>,
+        /// What computes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<Device>,
     },
     /// Read a LoRA adapter from the `File` beside this message and keep it beside the loaded model; answered as
     /// [`Request::Load`].
@@ -88,6 +91,17 @@ pub enum Cache {
     F16,
     /// In 8 bits: half the memory of half precision, and a little less exact.
     Q8,
+}
+
+/// What computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Device {
+    /// The processor, by as many workers as are wanted.
+    #[default]
+    Cpu,
+    /// The graphics processor, by WebGPU.
+    Gpu,
 }
 
 /// What the model is asked to continue.
@@ -327,6 +341,8 @@ pub enum ErrorKind {
     OutOfMemory,
     /// Neither the browser's storage nor its memory can take the file.
     NoRoom,
+    /// There is no graphics processor to be had, or it failed.
+    Gpu,
     /// The prompt does not fit the context.
     PromptTooLong,
     /// A request or an option out of its range.

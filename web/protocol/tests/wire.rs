@@ -1,6 +1,6 @@
 //! The shape of messages, which callers of `window.rolellm` and saved reports rely on.
 
-use protocol::{Cache, ErrorKind, Event, Failure, Options, Prompt, Request, Source, StopReason, TokenLimit};
+use protocol::{Cache, Device, ErrorKind, Event, Failure, Options, Prompt, Request, Source, StopReason, TokenLimit};
 use serde_json::{Value, json};
 
 #[test]
@@ -46,13 +46,13 @@ fn a_request_comes_back_as_it_went() {
     assert_eq!(serde_json::from_value::<Request>(wire).unwrap(), request);
 
     let source = Source::Url { url: "http://localhost/m.gguf".into(), stream: false };
-    let load = Request::Load { id: 1, source, workers: Some(2), cache: Some(Cache::Q8) };
+    let load = Request::Load { id: 1, source, workers: Some(2), cache: Some(Cache::Q8), device: Some(Device::Gpu) };
     let wire = serde_json::to_value(&load).unwrap();
     assert_eq!(wire["source"], json!({"type": "url", "url": "http://localhost/m.gguf", "stream": false}));
-    assert_eq!((&wire["workers"], &wire["cache"]), (&json!(2), &json!("q8")));
+    assert_eq!((&wire["workers"], &wire["cache"], &wire["device"]), (&json!(2), &json!("q8"), &json!("gpu")));
     assert_eq!(serde_json::from_value::<Request>(wire).unwrap(), load);
     let short = json!({"type": "load", "id": 1, "source": {"type": "files"}});
-    let load = Request::Load { id: 1, source: Source::Files, workers: None, cache: None };
+    let load = Request::Load { id: 1, source: Source::Files, workers: None, cache: None, device: None };
     assert_eq!(serde_json::from_value::<Request>(short.clone()).unwrap(), load);
     assert_eq!(serde_json::to_value(load).unwrap(), short);
 }

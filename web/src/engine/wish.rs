@@ -1,6 +1,6 @@
 use js_sys::Reflect;
 use leptos::prelude::window;
-use protocol::Cache;
+use protocol::{Cache, Device};
 use serde::{
     Deserialize,
     de::{IntoDeserializer, value::Error},
@@ -16,12 +16,14 @@ pub struct Wish {
     pub relaxed_simd: Option<bool>,
     /// How keys and values are kept.
     pub cache: Option<Cache>,
+    /// What computes; left open, the reader's choice.
+    pub device: Option<Device>,
     /// Read an address piece by piece and keep no copy.
     pub stream: bool,
 }
 
 impl Wish {
-    /// What the page's address asks for, as in `?workers=1&simd=plain&cache=q8`.
+    /// What the page's address asks for, as in `?workers=1&simd=plain&cache=q8&device=gpu`.
     pub fn of_address() -> Wish {
         let query = window().location().search().unwrap_or_default();
         let words = |name: &str| {
@@ -32,6 +34,8 @@ impl Wish {
             relaxed_simd: words("simd").map(|simd| simd != "plain"),
             cache: words("cache")
                 .and_then(|name| Cache::deserialize(IntoDeserializer::<Error>::into_deserializer(name)).ok()),
+            device: words("device")
+                .and_then(|name| Device::deserialize(IntoDeserializer::<Error>::into_deserializer(name)).ok()),
             stream: words("stream").is_some(),
         }
     }
@@ -42,6 +46,7 @@ impl Wish {
             workers: self.workers.or(other.workers),
             relaxed_simd: self.relaxed_simd.or(other.relaxed_simd),
             cache: self.cache.or(other.cache),
+            device: self.device.or(other.device),
             stream: self.stream || other.stream,
         }
     }

@@ -1,6 +1,6 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use protocol::{ErrorKind, ModelInfo};
+use protocol::{Device, ErrorKind, ModelInfo};
 use roles::{Language, Role};
 use wasm_bindgen::JsCast;
 use web_sys::HtmlInputElement;
@@ -51,6 +51,7 @@ pub fn ModelsView() -> impl IntoView {
                 </div>
             </section>
             <OwnModel />
+            <RunOn />
         </div>
     }
 }
@@ -193,6 +194,51 @@ fn Shipped(entry: Entry) -> impl IntoView {
                     .then(|| view! { <a href=format!("models/{}", entry.card) target="_blank">{i18n.t(Text::ModelCard)}</a> })}
             </div>
         </article>
+    }
+}
+
+/// The reader's choice of what computes; the model in use is loaded again there, where that is possible.
+#[component]
+fn RunOn() -> impl IntoView {
+    let app = app();
+    let i18n = app.i18n;
+    let engine = app.engine;
+    let choose = move |device| {
+        engine.gpu_failure.set(None);
+        engine.device.set(device);
+        if let Some(chosen) = app.models.chosen.get_untracked().filter(|chosen| *chosen != Chosen::Files) {
+            load(app, chosen);
+        }
+    };
+    let option = move |device: Device, text: Text, testid: &'static str| {
+        view! {
+            <label class="choice">
+                <input
+                    type="radio"
+                    name="device"
+                    data-testid=testid
+                    prop:checked=move || engine.device.get() == device
+                    on:change=move |_| choose(device)
+                />
+                {i18n.t(text)}
+            </label>
+        }
+    };
+    let refused = move || {
+        engine
+            .gpu_failure
+            .get()
+            .map(|failure| format!("{} {}", i18n::failure(i18n.language.get(), &failure), i18n.t(Text::GpuRefused)()))
+    };
+    view! {
+        <section>
+            <h2>{i18n.t(Text::RunOn)}</h2>
+            <div class="row" role="radiogroup" aria-label=i18n.t(Text::RunOn)>
+                {option(Device::Cpu, Text::OnCpu, "device-cpu")} {option(Device::Gpu, Text::OnGpu, "device-gpu")}
+            </div>
+            <p class="hint">{i18n.t(Text::GpuHint)}</p>
+            <p class="problem" role="alert" data-testid="gpu-refused" hidden=move || refused().is_none()>{refused}</p>
+        </section>
     }
 }
 

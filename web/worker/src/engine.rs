@@ -3,9 +3,11 @@ use std::{
     rc::Rc,
 };
 
+use decoder::Gpu;
 use generate::Generator;
 use protocol::{
-    Cache, ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Prompt, Request, RequestId, Source, StopReason,
+    Cache, Device, ErrorKind, Event, Failure, ModelInfo, Options, Outcome, Prompt, Request, RequestId, Source,
+    StopReason,
 };
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
@@ -53,8 +55,10 @@ impl Engine {
     pub fn handle(self: Rc<Self>, request: Request, files: Vec<File>) {
         match request {
             Request::Stop => self.stop.demand(),
-            Request::Load { id, source, workers, cache } => self.work(id, async move |engine| {
-                let model = engine.load(id, source, files, workers, cache.unwrap_or_default()).await?;
+            Request::Load { id, source, workers, cache, device } => self.work(id, async move |engine| {
+                let model = engine
+                    .load(id, source, files, workers, (cache.unwrap_or_default(), device.unwrap_or_default()))
+                    .await?;
                 Ok(Event::Loaded { id, model })
             }),
             Request::AddAdapter { id, name } => self.work(id, async move |engine| {
@@ -87,11 +91,15 @@ impl Engine {
         source: Source,
         files: Vec<File>,
         workers: Option<u32>,
-        cache: Cache,
+        (cache, device): (Cache, Device),
     ) -> Result<ModelInfo, Failure> {
         let started = Instant::now();
         let team = Team::new(&self.scope, workers)?;
-        let loading = Loading { id, scope: &self.scope, turn: &self.turn, stop: &self.stop, team, cache };
+        let gpu = match device {
+            Device::Cpu => None,
+            Device::Gpu => Some(Gpu::open().await.map_err(|error| failure::from_load_error(&error.into()))?),
+        };
+        let loading = Loading { id, scope: &self.scope, turn: &self.turn, stop: &self.stop, team, cache, gpu };
         let opened = loading.open(source, &files).await?;
         // Only now is it worth giving up the model that is loaded.
         if self.loaded.take().is_some() {
@@ -172,10 +180,11 @@ impl Engine {
     async fn write(&self, generator: &mut Generator, id: RequestId, text: &mut String) -> Result<(), Failure> {
         let mut told = Instant::now();
         while !self.stop.is_wanted() {
+            generator.ready().await;
             let Some(more) = generator.step().map_err(|error| failure::from_error(&error))? else { break };
             text.push_str(&more);
             // A step without text is one of a prompt, as a rule, and takes long by itself.
-            if more.is_empty() || told.elapsed() >= FRAME {
+            if more.is_empty() && !generator.is_waiting() || told.elapsed() >= FRAME {
                 self.tell(id, text);
                 self.turn.pass().await?;
                 told = Instant::now();

@@ -10,6 +10,7 @@ pub fn from_error(error: &Error) -> Failure {
         Error::Load(error) => load_kind(error),
         Error::Forward(ForwardError::OutOfMemory { .. }) => ErrorKind::OutOfMemory,
         Error::Forward(ForwardError::Disconnected(_)) => ErrorKind::Crashed,
+        Error::Forward(ForwardError::Gpu(_)) => ErrorKind::Gpu,
         Error::Tokenizer { .. } | Error::VocabularySize { .. } | Error::Template { .. } => ErrorKind::UnusableModel,
         Error::Option { .. } | Error::EmptyPrompt => ErrorKind::InvalidRequest,
         Error::PromptTooLong { .. } => ErrorKind::PromptTooLong,
@@ -43,6 +44,7 @@ fn load_kind(error: &LoadError) -> ErrorKind {
         LoadError::Architecture { .. } => ErrorKind::UnsupportedArchitecture,
         LoadError::OutOfMemory { .. } => ErrorKind::OutOfMemory,
         LoadError::Cancelled => ErrorKind::Cancelled,
+        LoadError::Gpu(_) => ErrorKind::Gpu,
         LoadError::Io(_) => ErrorKind::Other,
         _ => ErrorKind::UnusableModel,
     }

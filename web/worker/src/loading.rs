@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
-use decoder::{Alone, CacheType, Comm, Config, Cpu, Gguf, Loader, Shard};
+use decoder::{Alone, CacheType, Comm, Config, Cpu, Gguf, Gpu, Loader, Shard};
 use generate::{Generator, Outline};
 use manifest::Manifest;
 use protocol::{Cache, ErrorKind, Event, Failure, ModelInfo, Phase, RequestId, Source};
@@ -39,6 +39,8 @@ pub struct Loading<'a> {
     pub team: Team,
     /// How keys and values are kept.
     pub cache: Cache,
+    /// Takes the model in the place of all workers.
+    pub gpu: Option<Gpu>,
 }
 
 /// A model whose header is read.
@@ -144,9 +146,13 @@ impl Loading<'_> {
     /// A shard cannot be loaded, or a worker broke down.
     pub async fn read(&self, mut opened: Opened, started: Instant) -> Result<Loaded, Failure> {
         let opened = &mut opened;
-        let count = self.team.size(opened.bytes());
+        let count = if self.gpu.is_some() { 1 } else { self.team.size(opened.bytes()) };
         let refuse = |error| failure::from_load_error(&error);
-        let mut loader = Loader::new(&opened.gguf, Shard::new(0, count)).map_err(refuse)?;
+        let loader = match self.gpu.clone() {
+            None => Loader::new(&opened.gguf, Shard::new(0, count)),
+            Some(gpu) => Loader::on_gpu(&opened.gguf, gpu),
+        };
+        let mut loader = loader.map_err(refuse)?;
         let (helpers, comm): (_, Box<dyn Comm>) = match count {
             1 => (None, Box::new(Alone)),
             _ => {
@@ -186,7 +192,12 @@ impl Loading<'_> {
             self.stop.until(look).await??;
         }
         let generator = Generator::with_comm(Arc::new(model), comm, 0, cache_type(self.cache));
-        let facts = ModelInfo { cache: self.cache, ..opened.describe(&generator, helpers.as_ref()) };
+        let mut facts = ModelInfo { cache: self.cache, ..opened.describe(&generator, helpers.as_ref()) };
+        if let Some(gpu) = &self.gpu {
+            gpu.settled().await.map_err(|error| refuse(error.into()))?;
+            gpu.verify(generator.model().weights()).await.map_err(|error| refuse(error.into()))?;
+            (facts.cache, facts.backend) = (Cache::F16, format!("webgpu {}", gpu.name()).trim().to_owned());
+        }
         let mut loaded = Loaded { generator, helpers, adapters: Vec::new(), facts };
         for (name, part) in std::mem::take(&mut opened.adapters) {
             let added;
