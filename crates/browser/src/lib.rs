@@ -29,7 +29,15 @@ impl Browser {
     /// # Errors
     /// chromedriver or Chromium are missing or do not answer, or the page cannot be reached.
     pub async fn open(page: &str, width: u32) -> Result<Browser> {
-        Browser::open_for(page, width, SCRIPT_PATIENCE).await
+        Browser::open_with(page, width, SCRIPT_PATIENCE, &[]).await
+    }
+
+    /// As [`Browser::open`], with a GPU: Chromium's own program that stands in for one.
+    ///
+    /// # Errors
+    /// As [`Browser::open`].
+    pub async fn open_with_gpu(page: &str, width: u32) -> Result<Browser> {
+        Browser::open_with(page, width, SCRIPT_PATIENCE, &["--enable-unsafe-webgpu"]).await
     }
 
     /// As [`Browser::open`], where a script may take this long.
@@ -37,6 +45,10 @@ impl Browser {
     /// # Errors
     /// As [`Browser::open`].
     pub async fn open_for(page: &str, width: u32, patience: Duration) -> Result<Browser> {
+        Browser::open_with(page, width, patience, &[]).await
+    }
+
+    async fn open_with(page: &str, width: u32, patience: Duration, arguments: &[&str]) -> Result<Browser> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -45,7 +57,7 @@ impl Browser {
             .spawn()
             .context("cannot start chromedriver; `cargo xtask setup` installs it")?;
         let profile = tempfile::tempdir()?;
-        let client = connect(port, width, patience, profile.path()).await?;
+        let client = connect(port, width, patience, profile.path(), arguments).await?;
         let browser = Browser { client, driver, page: page.to_string(), _profile: profile };
         browser.client.goto(page).await?;
         Ok(browser)
@@ -219,7 +231,7 @@ fn read(path: impl AsRef<Path>) -> String {
     std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
-async fn connect(port: u16, width: u32, patience: Duration, profile: &Path) -> Result<Client> {
+async fn connect(port: u16, width: u32, patience: Duration, profile: &Path, more: &[&str]) -> Result<Client> {
     let arguments = [
         "--headless=new",
         "--no-sandbox",
@@ -232,7 +244,7 @@ async fn connect(port: u16, width: u32, patience: Duration, profile: &Path) -> R
         "--disable-sync",
         "--lang=en-US",
     ];
-    let mut arguments: Vec<String> = arguments.map(String::from).to_vec();
+    let mut arguments: Vec<String> = arguments.iter().chain(more).map(ToString::to_string).collect();
     arguments.push(format!("--user-data-dir={}", profile.display()));
     arguments.push(format!("--window-size={width},900"));
     // Chromium's window is never narrower than 500 pixels; a phone is emulated.

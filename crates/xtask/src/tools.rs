@@ -57,6 +57,7 @@ impl Tools {
         let wasm_opt = binaryen()?;
         if wanted == Wanted::Tests {
             browser()?;
+            vulkan()?;
         }
         Ok(Tools { wasm, bindgen, wasm_opt })
     }
@@ -155,6 +156,14 @@ fn binaryen() -> Result<PathBuf> {
         run(npm.arg(&home).arg(format!("binaryen@{BINARYEN}")))?;
     }
     Ok(wasm_opt)
+}
+
+/// A program that stands in for a GPU, for those who ask Vulkan for one.
+fn vulkan() -> Result<()> {
+    if !is_installed("mesa-vulkan-drivers") {
+        apt(&["mesa-vulkan-drivers"])?;
+    }
+    Ok(())
 }
 
 /// Chromium and its driver.

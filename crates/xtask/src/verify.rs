@@ -22,7 +22,8 @@ pub fn all(root: &Path) -> Result<()> {
     steps.step("formatting", || run(&mut cargo("fmt --all --check")))?;
     let tools = steps.step("tools", || Tools::find_or_install(Wanted::Tests))?;
     steps.step("clippy, native", || {
-        run(&mut cargo("clippy --quiet --locked --workspace --features training/cuda --all-targets -- -D warnings"))
+        let features = "--features training/cuda,decoder/gpu";
+        run(&mut cargo(&format!("clippy --quiet --locked --workspace {features} --all-targets -- -D warnings")))
     })?;
     // Kernels that no other step compiles on this machine; their tests need an emulator: see the decoder's cpu/neon.rs.
     if has_target(ARM) {
@@ -38,6 +39,9 @@ pub fn all(root: &Path) -> Result<()> {
     steps.step("CUDA, on an emulated GPU", || {
         let tests = "--features training/cuda --test cuda --test rocit";
         run(&mut cargo(&format!("test --quiet --locked --workspace --exclude page {tests}")))
+    })?;
+    steps.step("forward pass, on an emulated GPU", || {
+        run(&mut cargo("test --quiet --locked --workspace --exclude page --features decoder/gpu --test gpu"))
     })?;
     steps.step("fuzzing of model files", || {
         let mut fuzz = cargo("test --quiet --locked -p decoder --test fuzz");

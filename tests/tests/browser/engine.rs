@@ -32,6 +32,65 @@ pub async fn golden(browser: &Browser) -> Result<()> {
     Ok(())
 }
 
+/// The beginning of the published text of stories260K, on a GPU: as much of it as a program that stands in for one writes in reasonable time.
+pub async fn gpu(browser: &Browser) -> Result<()> {
+    let Some(gguf) = tests::stories260k::gguf() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    browser.ready().await?;
+    give(browser, &[write(folder.path(), "stories260K.gguf", &gguf)?]).await?;
+    let load = "return await rolellm.loadModel(given.files[0], {device: 'gpu'})";
+    let model = browser.script(load, vec![]).await?;
+    ensure!(model["backend"].as_str().is_some_and(|backend| backend.starts_with("webgpu")), "{model}");
+    let outcome = browser.generate(json!({"prompt": "", "temperature": 0, "maxTokens": 48})).await?;
+    let text = outcome["text"].as_str().unwrap_or_default();
+    ensure!(text.len() > 100 && tests::stories260k::GREEDY_TEXT.starts_with(text), "{outcome}");
+    // A prompt of more than one batch, of which the beginning is known already.
+    let prompt = format!("{text} {}", "Lily was happy. ".repeat(20));
+    let again = json!({"prompt": prompt, "temperature": 0, "maxTokens": 8});
+    let on_gpu = browser.generate(again.clone()).await?;
+    ensure!(on_gpu["reusedTokens"].as_u64() > Some(40) && on_gpu["promptTokens"].as_u64() > Some(120), "{on_gpu}");
+    browser.script("return await rolellm.loadModel(given.files[0], {device: 'cpu'})", vec![]).await?;
+    let on_cpu = browser.generate(again).await?;
+    ensure!(on_gpu["text"] == on_cpu["text"], "{on_gpu} and {on_cpu}");
+    Ok(())
+}
+
+/// The choice on the Models page loads the model again, is kept, and a reply on the GPU can be stopped.
+pub async fn choose_gpu(browser: &Browser) -> Result<()> {
+    browser.ready().await?;
+    browser.click("[data-testid=nav-models]").await?;
+    browser.text_when("model-info", |text| text.contains("cpu ")).await?;
+    browser.click("[data-testid=device-gpu]").await?;
+    browser.text_when("model-info", |text| text.contains("webgpu")).await?;
+    browser.goto(browser.page()).await?;
+    browser.ready().await?;
+    let script = "const reply = rolellm.generate({prompt: 'Hello', maxTokens: 400, temperature: 0});
+                  await new Promise(done => setTimeout(done, 1500));
+                  const asked = performance.now(); rolellm.stop();
+                  return {outcome: await reply, waited: performance.now() - asked}";
+    let stopped = browser.script(script, vec![]).await?;
+    let outcome = &stopped["outcome"];
+    ensure!(outcome["stop"] == "cancelled", "{stopped}");
+    ensure!(outcome["backend"].as_str().is_some_and(|backend| backend.starts_with("webgpu")), "{stopped}");
+    ensure!(outcome["tokens"].as_u64() > Some(0), "{stopped}");
+    Ok(())
+}
+
+/// Whoever asks for a GPU that is not there is told; the page's own choice goes back to the CPU.
+pub async fn no_gpu(browser: &Browser) -> Result<()> {
+    browser.ready().await?;
+    let refused = load(browser, "'models/x.gguf'", json!({"device": "gpu"})).await?;
+    ensure!(refused["kind"] == "gpu", "{refused}");
+    load_shipped(browser, json!({})).await?;
+    browser.click("[data-testid=nav-models]").await?;
+    browser.click("[data-testid=device-gpu]").await?;
+    browser.text_when("gpu-refused", |text| text.contains("CPU does the work")).await?;
+    browser.text_when("model-info", |text| text.contains("cpu ")).await?;
+    let outcome = browser.generate(json!({"prompt": "Hello", "maxTokens": 4})).await?;
+    ensure!(outcome["backend"].as_str().is_some_and(|backend| backend.starts_with("cpu")), "{outcome}");
+    Ok(())
+}
+
 /// The Models page says how many workers share the model.
 pub async fn worker_count(browser: &Browser) -> Result<()> {
     browser.ready().await?;

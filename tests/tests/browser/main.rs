@@ -12,13 +12,22 @@ use browser::Browser;
 
 /// Runs `visit` in a fresh browser window of this width; without a served page there is nothing to look at.
 fn in_browser(width: u32, visit: impl AsyncFnOnce(&Browser) -> Result<()>) {
+    in_window(async |page: &str| Browser::open(page, width).await, visit);
+}
+
+/// As [`in_browser`], in a browser that has a GPU.
+fn with_gpu(visit: impl AsyncFnOnce(&Browser) -> Result<()>) {
+    in_window(async |page: &str| Browser::open_with_gpu(page, 1280).await, visit);
+}
+
+fn in_window(open: impl AsyncFnOnce(&str) -> Result<Browser>, visit: impl AsyncFnOnce(&Browser) -> Result<()>) {
     let Ok(page) = std::env::var("ROLELLM_PAGE") else {
         eprintln!("skipped: set ROLELLM_PAGE to the address of a served page");
         return;
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let outcome = runtime.block_on(async {
-        let browser = Browser::open(&page, width).await?;
+        let browser = open(&page).await?;
         let outcome = visit(&browser).await;
         if outcome.is_err() {
             eprintln!("{}", browser.report().await);
@@ -104,6 +113,21 @@ fn the_demo_model_gives_the_same_tokens_as_natively() {
 #[test]
 fn every_number_of_workers_and_every_build_gives_the_published_text() {
     in_browser(1280, engine::golden);
+}
+
+#[test]
+fn a_gpu_gives_the_published_text() {
+    with_gpu(engine::gpu);
+}
+
+#[test]
+fn the_reader_chooses_the_gpu_and_the_model_moves_there() {
+    with_gpu(engine::choose_gpu);
+}
+
+#[test]
+fn without_a_gpu_the_page_says_so_and_goes_on_with_the_cpu() {
+    in_browser(1280, engine::no_gpu);
 }
 
 #[test]
