@@ -17,6 +17,10 @@ use crate::{ForwardError, GpuError, Weights, meeting::BATCH};
 
 /// The KV cache grows by at least so many tokens.
 const CACHE_STEP: usize = 256;
+/// Multiplications that the processor is given at once: a weak one takes a tenth of a second for them.
+const PRODUCTS_AT_ONCE: u64 = 5_000_000_000;
+/// Invocations of a workgroup.
+const LANES: u32 = 64;
 
 /// What a context needs on the processor: keys and values, scratch memory, every kernel with what it reads and writes.
 pub struct Runner {
@@ -156,57 +160,67 @@ impl Runner {
 
     fn submit(&mut self, batch: &[u32], start: usize, wants_logits: bool) -> Flight {
         assert!(batch.len() <= BATCH && start + batch.len() <= self.capacity, "a batch beyond the room made for it");
-        let queue = self.gpu.queue();
-        queue.write_buffer(&self.buffers.batch, 0, bytemuck::cast_slice(&[batch.len() as u32, start as u32, 0, 0]));
+        let (queue, config, tokens) = (self.gpu.queue(), self.weights.config(), batch.len() as u32);
+        queue.write_buffer(&self.buffers.batch, 0, bytemuck::cast_slice(&[tokens, start as u32, 0, 0]));
         queue.write_buffer(&self.buffers.tokens, 0, bytemuck::cast_slice(batch));
         self.weights.turns(start, batch.len(), &mut self.turns);
         let turns: Vec<[f32; 2]> = self.turns.iter().map(|&(cos, sin)| [cos, sin]).collect();
         queue.write_buffer(&self.buffers.turns, 0, bytemuck::cast_slice(&turns));
-        let mut encoder = self.encoder();
-        let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-        self.encode(&mut pass, batch.len() as u32, wants_logits);
-        drop(pass);
+        self.run(|pass| self.embed.run(pass, groups(config.embedding_length, 8), tokens));
+        for blocks in self.blocks.chunks(self.blocks_at_once(batch.len())) {
+            self.run(|pass| blocks.iter().for_each(|block| self.run_block(pass, block, tokens)));
+        }
         let signal = Signal::default();
         let given = signal.clone();
         if wants_logits {
-            let readback = &self.readback;
+            self.run(|pass| {
+                self.output_norm.run(pass, 1, 1);
+                self.output.run(pass, 1);
+            });
+            let (readback, mut encoder) = (&self.readback, self.encoder());
             encoder.copy_buffer_to_buffer(&self.buffers.logits, 0, readback, 0, readback.size());
             queue.submit([encoder.finish()]);
             readback.map_async(MapMode::Read, .., move |_| given.give());
         } else {
-            queue.submit([encoder.finish()]);
             queue.on_submitted_work_done(move || given.give());
         }
         Flight { signal, wants_logits }
     }
 
-    fn encode(&self, pass: &mut ComputePass<'_>, tokens: u32, wants_logits: bool) {
+    fn run(&self, kernels: impl FnOnce(&mut ComputePass<'_>)) {
+        let mut encoder = self.encoder();
+        kernels(&mut encoder.begin_compute_pass(&ComputePassDescriptor::default()));
+        self.gpu.queue().submit([encoder.finish()]);
+    }
+
+    /// Systems take a processor away from whom it does not answer for some two seconds, so long work is handed over in parts.
+    fn blocks_at_once(&self, tokens: usize) -> usize {
+        let config = self.weights.config();
+        let (width, hidden) = (config.embedding_length as u64, config.feed_forward_length as u64);
+        let products = 4 * width * (width + hidden) * tokens as u64;
+        (PRODUCTS_AT_ONCE / products.max(1)).max(1) as usize
+    }
+
+    fn run_block(&self, pass: &mut ComputePass<'_>, block: &BoundBlock, tokens: u32) {
         let config = self.weights.config();
         let (heads, kv_heads) = (config.head_count as u32, config.head_count_kv as u32);
-        self.embed.run(pass, (config.embedding_length as u32).div_ceil(8 * 64), tokens);
-        for block in &self.blocks {
-            block.attention_norm.run(pass, tokens, 1);
-            block.query.run(pass, tokens);
-            block.key.run(pass, tokens);
-            block.value.run(pass, tokens);
-            block.place.run(pass, heads + 2 * kv_heads, tokens);
-            block.attend.run(pass, heads, tokens);
-            block.attention_output.run(pass, tokens);
-            if let Some(norm) = &block.attention_post_norm {
-                norm.run(pass, tokens, 1);
-            }
-            block.feed_forward_norm.run(pass, tokens, 1);
-            block.gate.run(pass, tokens);
-            block.up.run(pass, tokens);
-            block.swiglu.run(pass, (config.feed_forward_length as u32).div_ceil(64), tokens);
-            block.down.run(pass, tokens);
-            if let Some(norm) = &block.feed_forward_post_norm {
-                norm.run(pass, tokens, 1);
-            }
+        block.attention_norm.run(pass, tokens, 1);
+        block.query.run(pass, tokens);
+        block.key.run(pass, tokens);
+        block.value.run(pass, tokens);
+        block.place.run(pass, heads + 2 * kv_heads, tokens);
+        block.attend.run(pass, heads, tokens);
+        block.attention_output.run(pass, tokens);
+        if let Some(norm) = &block.attention_post_norm {
+            norm.run(pass, tokens, 1);
         }
-        if wants_logits {
-            self.output_norm.run(pass, 1, 1);
-            self.output.run(pass, 1);
+        block.feed_forward_norm.run(pass, tokens, 1);
+        block.gate.run(pass, tokens);
+        block.up.run(pass, tokens);
+        block.swiglu.run(pass, groups(config.feed_forward_length, 1), tokens);
+        block.down.run(pass, tokens);
+        if let Some(norm) = &block.feed_forward_post_norm {
+            norm.run(pass, tokens, 1);
         }
     }
 
@@ -220,6 +234,11 @@ impl Runner {
         readback.unmap();
         Ok(())
     }
+}
+
+/// Workgroups for `elements` of a row, of which each lane has so many.
+fn groups(elements: usize, of_lane: u32) -> u32 {
+    (elements as u32).div_ceil(of_lane * LANES)
 }
 
 fn readback(gpu: &Gpu, vocab_size: usize) -> Buffer {
