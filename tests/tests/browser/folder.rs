@@ -44,6 +44,23 @@ async fn assert_native(browser: &Browser, exported: &Exported, what: &str) -> Re
     Ok(())
 }
 
+/// A folder with adapters, which no GPU takes, goes to the CPU although the reader chose the GPU, and the page says why.
+pub async fn on_gpu(browser: &Browser) -> Result<()> {
+    let exported = exported::folder()?;
+    let server = Server::start(Manner::Ranges, |path| exported.file(path))?;
+    browser.ready().await?;
+    browser.click("[data-testid=nav-models]").await?;
+    browser.click("[data-testid=device-gpu]").await?;
+    browser.text_when("model-info", |text| text.contains("webgpu")).await?;
+    let model = load(browser, &format!("'{}'", server.address), json!({})).await?;
+    ensure!(model["backend"].as_str().is_some_and(|backend| backend.starts_with("cpu")), "{model}");
+    ensure!(model["adapters"] == json!(["alice", "nemo"]), "{model}");
+    browser.text_when("gpu-refused", |text| text.contains("LoRA adapter")).await?;
+    let refused = load(browser, &format!("'{}'", server.address), json!({"device": "gpu"})).await?;
+    ensure!(refused["kind"] == "gpu", "who asks for the GPU itself is told: {refused}");
+    Ok(())
+}
+
 /// The page's address names a folder: its model is loaded, its card and roles are shown, its adapters write as natively.
 pub async fn by_address(browser: &Browser) -> Result<()> {
     let exported = exported::folder()?;

@@ -126,6 +126,11 @@ fn the_reader_chooses_the_gpu_and_the_model_moves_there() {
 }
 
 #[test]
+fn a_folder_with_adapters_goes_to_the_cpu_and_the_page_says_why() {
+    with_gpu(folder::on_gpu);
+}
+
+#[test]
 fn without_a_gpu_the_page_says_so_and_goes_on_with_the_cpu() {
     in_browser(1280, engine::no_gpu);
 }
