@@ -184,6 +184,12 @@ impl Engine {
         let answer = self.request(|id| Request::Generate { id, prompt, options, adapter }, &[], on_token).await;
         self.generating.set(false);
         self.wake();
+        if let Err(failure) = &answer
+            && failure.kind == ErrorKind::Gpu
+        {
+            self.gpu_failure.set(Some(failure.clone()));
+            self.device.set(Device::Cpu);
+        }
         match answer? {
             Answer::Done(outcome) => Ok(outcome),
             Answer::Loaded(_) => Err(out_of_order()),

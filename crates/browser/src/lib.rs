@@ -1,6 +1,6 @@
 //! Headless Chromium for tests and measurements: windows, scripts, window.rolellm. Knows chromedriver; never models or kernels.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -105,6 +105,18 @@ impl Browser {
                 << 10
         };
         self.processes().into_iter().filter(is_renderer).map(bytes).max().unwrap_or_default()
+    }
+
+    /// Takes the GPU away, as a system does whose driver fails: Chromium then starts it anew.
+    ///
+    /// # Errors
+    /// There is no process that holds it.
+    pub fn lose_gpu(&self) -> Result<()> {
+        let is_gpu = |process: &u32| read(format!("/proc/{process}/cmdline")).contains("--type=gpu-process");
+        let process = self.processes().into_iter().find(is_gpu).context("no process holds the GPU")?;
+        let ended = Command::new("kill").args(["-KILL", &process.to_string()]).status()?;
+        ensure!(ended.success(), "process {process} cannot be ended");
+        Ok(())
     }
 
     /// The driver's descendants.

@@ -203,7 +203,7 @@ pub enum GpuError {
         reason: String,
     },
     /// It was taken away: a driver was reset, or the system needs it.
-    #[error("the GPU was lost ({reason}); load the model again")]
+    #[error("the GPU was lost ({reason}); load the model again, on the CPU if that happens often")]
     Lost {
         /// What the browser or the system says.
         reason: String,

@@ -76,6 +76,26 @@ pub async fn choose_gpu(browser: &Browser) -> Result<()> {
     Ok(())
 }
 
+/// A GPU that is taken away in the middle of a reply ends it in words, and the same model is loaded on the CPU.
+pub async fn lost_gpu(browser: &Browser) -> Result<()> {
+    browser.ready().await?;
+    browser.click("[data-testid=nav-models]").await?;
+    browser.click("[data-testid=device-gpu]").await?;
+    browser.text_when("model-info", |text| text.contains("webgpu")).await?;
+    let begin = "window.reply = rolellm.generate({prompt: 'Hello', maxTokens: 400}).catch(error => error.kind);
+                 await new Promise(done => setTimeout(done, 1500)); return true";
+    browser.script(begin, vec![]).await?;
+    browser.lose_gpu()?;
+    let ended = browser.script("return await window.reply", vec![]).await?;
+    ensure!(ended == "gpu", "{ended}");
+    browser.text_when("gpu-refused", |text| text.contains("lost")).await?;
+    let model = load_shipped(browser, json!({})).await?;
+    ensure!(model["backend"].as_str().is_some_and(|backend| backend.starts_with("cpu")), "{model}");
+    let outcome = browser.generate(json!({"prompt": "Hello", "maxTokens": 4})).await?;
+    ensure!(outcome["tokens"] == 4, "{outcome}");
+    Ok(())
+}
+
 /// Whoever asks for a GPU that is not there is told; the page's own choice goes back to the CPU.
 pub async fn no_gpu(browser: &Browser) -> Result<()> {
     browser.ready().await?;

@@ -131,6 +131,11 @@ fn a_folder_with_adapters_goes_to_the_cpu_and_the_page_says_why() {
 }
 
 #[test]
+fn a_gpu_that_is_lost_ends_the_reply_in_words() {
+    with_gpu(engine::lost_gpu);
+}
+
+#[test]
 fn without_a_gpu_the_page_says_so_and_goes_on_with_the_cpu() {
     in_browser(1280, engine::no_gpu);
 }

@@ -141,7 +141,11 @@ impl Engine {
             Ok(()) => self.reply(&mut loaded.generator, id, prompt, options).await,
             Err(failure) => Err(failure),
         };
-        self.loaded.replace(Some(loaded));
+        match result.as_ref().map_err(|failure| failure.kind) {
+            // What a lost GPU held is lost.
+            Err(ErrorKind::Gpu) => self.send(&Event::Unloaded),
+            _ => drop(self.loaded.replace(Some(loaded))),
+        }
         if let Err(failure) = &result
             && failure.kind == ErrorKind::Crashed
         {
