@@ -85,6 +85,12 @@ impl Cache {
     pub fn new(gpu: &Gpu, bytes: u64) -> Self {
         Self { keys: gpu.storage(bytes), values: gpu.storage(bytes) }
     }
+
+    /// Gives the memory back, after what was submitted.
+    pub fn destroy(&self) {
+        self.keys.destroy();
+        self.values.destroy();
+    }
 }
 
 impl Kernels {

@@ -86,15 +86,16 @@ impl Runner {
         }
         let mut encoder = self.encoder();
         let kept = self.position_bytes() * self.capacity as u64;
-        for cache in &mut self.cache {
-            let grown = Cache::new(&self.gpu, bytes);
-            if kept > 0 {
+        let grown: Vec<Cache> = self.cache.iter().map(|_| Cache::new(&self.gpu, bytes)).collect();
+        if kept > 0 {
+            for (cache, grown) in self.cache.iter().zip(&grown) {
                 encoder.copy_buffer_to_buffer(&cache.keys, 0, &grown.keys, 0, kept);
                 encoder.copy_buffer_to_buffer(&cache.values, 0, &grown.values, 0, kept);
             }
-            *cache = grown;
         }
         self.gpu.queue().submit([encoder.finish()]);
+        // As with the whole device, nobody else would in time.
+        std::mem::replace(&mut self.cache, grown).iter().for_each(Cache::destroy);
         self.capacity = capacity;
         self.bind_blocks();
         Ok(())
